@@ -1,0 +1,1 @@
+"""What Forgehand does, in terms of ports."""

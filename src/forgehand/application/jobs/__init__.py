@@ -1,0 +1,1 @@
+"""The job kernel: submit, claim, run, settle, sweep."""

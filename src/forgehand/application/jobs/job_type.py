@@ -1,0 +1,80 @@
+"""What makes a job type."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from forgehand.application.jobs.context import JobContext
+from forgehand.domain.errors import DomainError
+from forgehand.domain.jobs import RetryPolicy
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+class InvalidJobType(DomainError):
+    """A job type that could not work."""
+
+
+class JobRequest(BaseModel):
+    """What a job is asked to do. snake_case at rest, camelCase on the wire; unknown fields are errors."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        str_strip_whitespace=True,
+    )
+    schema_version: ClassVar[int] = 1
+
+
+class JobResult(BaseModel):
+    """What a job came to."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+Request = TypeVar("Request", bound=JobRequest, contravariant=True)
+Result = TypeVar("Result", bound=JobResult, covariant=True)
+
+
+class UseCase(Protocol[Request, Result]):
+    """A frozen dataclass of ports. The container fills its fields by their type."""
+
+    async def execute(self, request: Request, job: JobContext) -> Result: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a job type is run. `timeout` bounds one attempt."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout: timedelta = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class JobType:
+    """A name (also its queue and its URL), what goes in and out, how it is run, and what runs it."""
+
+    name: str
+    request: type[JobRequest]
+    result: type[JobResult]
+    policy: Policy
+    use_case: type[UseCase[Any, Any]]
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidJobType(
+                f"{self.name!r} is not a job type's name: lower-case words joined by hyphens"
+            )
+
+    @property
+    def summary(self) -> str:
+        """The first line of the use case's docstring."""
+        return (self.use_case.__doc__ or "").strip().partition("\n")[0]
