@@ -59,8 +59,8 @@ class RetryPolicy:
     def delay_after(self, attempt: int, jitter: float = 0.0) -> timedelta:
         """`attempt` counts from 1; `jitter` in [0, 1) lengthens the wait by up to a quarter."""
         doublings = min(attempt - 1, 40)
-        wait = min(self.first_delay * 2**doublings, self.longest_delay)
-        return wait * (1 + jitter / 4)
+        seconds = self.first_delay.total_seconds() * 2.0**doublings * (1 + jitter / 4)
+        return timedelta(seconds=min(seconds, self.longest_delay.total_seconds()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal, Protocol
 
 from forgehand.application.ports.failures import Permanent, Transient
@@ -31,25 +30,28 @@ class ModelRequestRejected(Permanent):
     """The provider says that the call itself is wrong: an unknown model, too long an input."""
 
 
-class _Charged:
-    """An error that came with an answer, and so with a bill."""
+class ModelRefused(Permanent):
+    """The model declined to answer. It is paid for all the same: `usage`."""
 
-    def __init__(self, message: str, *, usage: Usage, retry_after: timedelta | None = None) -> None:
+    def __init__(self, message: str, *, usage: Usage) -> None:
         super().__init__(message)
         self.usage = usage
-        self.retry_after = retry_after
 
 
-class ModelRefused(_Charged, Permanent):
-    """The model declined to answer."""
+class ModelTruncated(Permanent):
+    """The answer stopped at the output limit before it was complete. It is paid for: `usage`."""
+
+    def __init__(self, message: str, *, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
-class ModelTruncated(_Charged, Permanent):
-    """The answer stopped at the output limit before it was complete."""
+class ModelOutputInvalid(Transient):
+    """The answer does not fit the schema that was asked for. It is paid for: `usage`."""
 
-
-class ModelOutputInvalid(_Charged, Transient):
-    """The answer does not fit the schema that was asked for."""
+    def __init__(self, message: str, *, usage: Usage) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 @dataclass(frozen=True, slots=True)
