@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -78,3 +79,34 @@ class JobType:
     def summary(self) -> str:
         """The first line of the use case's docstring."""
         return (self.use_case.__doc__ or "").strip().partition("\n")[0]
+
+
+class UnknownJobType(DomainError):
+    """No job type has that name; the message lists those there are."""
+
+
+class JobTypes:
+    """The job types of this process, by name."""
+
+    def __init__(self, types: Iterable[JobType]) -> None:
+        """Raise InvalidJobType where two have one name."""
+        self._by_name: dict[str, JobType] = {}
+        for job_type in types:
+            if job_type.name in self._by_name:
+                raise InvalidJobType(f"two job types are named {job_type.name!r}")
+            self._by_name[job_type.name] = job_type
+
+    def __iter__(self) -> Iterator[JobType]:
+        return iter(self._by_name.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._by_name)
+
+    def named(self, name: str) -> JobType:
+        """Raise UnknownJobType."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(self._by_name)
+            raise UnknownJobType(f"there is no job type {name!r}; there are: {known}") from None

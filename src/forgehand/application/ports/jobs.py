@@ -108,7 +108,7 @@ class Jobs(Protocol):
         ...
 
     async def page(
-        self, jobs: JobFilter = JobFilter(), *, limit: int = 50, cursor: str | None = None
+        self, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None
     ) -> JobPage:
         """Newest first. A cursor that is none of ours raises ValueError."""
         ...

@@ -83,12 +83,16 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. An assistant's turn may hold tool calls; a user's turn may hold their results."""
+    """One turn. An assistant's turn may hold tool calls; a user's turn may hold their results.
+
+    `verbatim` comes from the reply that this turn repeats: models that think want it back unread.
+    """
 
     role: Literal["user", "assistant"]
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_results: tuple[ToolResult, ...] = ()
+    verbatim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +111,21 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """The answer. `output` is the parsed object where a schema was given."""
+    """The answer. `output` is the parsed object where a schema was given and no tool is called.
+
+    `verbatim` is the turn as the provider said it, for the next call's `Message`.
+    """
 
     text: str
     usage: Usage
     output: JsonObject | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    verbatim: str | None = None
+
+    @property
+    def message(self) -> Message:
+        """This answer as a turn of the conversation."""
+        return Message("assistant", self.text, self.tool_calls, verbatim=self.verbatim)
 
 
 class LanguageModel(Protocol):

@@ -1,0 +1,1 @@
+"""PostgreSQL and SQLite, through SQLAlchemy Core."""

@@ -1,0 +1,146 @@
+"""Running one claimed job and judging how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from forgehand.application.clock import Clock
+from forgehand.application.jobs.context import Level
+from forgehand.application.jobs.job_type import JobType, JobTypes, UnknownJobType, UseCase
+from forgehand.application.ports.failures import Permanent, Transient
+from forgehand.application.ports.leases import LeaseLost, Leases
+from forgehand.application.redaction import Redactor
+from forgehand.domain.errors import DomainError
+from forgehand.domain.jobs import Claimed, EventKind, JobProblem, JsonObject, Settlement
+from forgehand.domain.usage import Usage
+
+T = TypeVar("T")
+_LONGEST_MESSAGE = 2_000
+_LONGEST_DETAIL = 8_000
+
+
+class TimeLimitExceeded(Transient):
+    """The attempt took longer than its job type allows."""
+
+
+class RequestUnreadable(Permanent):
+    """The stored request no longer fits its job type."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Runs a claimed job's use case. `build` makes the use case; `jitter` gives a number in [0, 1)."""
+
+    job_types: JobTypes
+    build: Callable[[type[UseCase[Any, Any]]], UseCase[Any, Any]]
+    leases: Leases
+    clock: Clock
+    redact: Redactor
+    jitter: Callable[[], float]
+
+    async def run(self, claimed: Claimed) -> Settlement | None:
+        """How the attempt is to be settled; None where its lease was lost. CancelledError passes."""
+        try:
+            job_type = self.job_types.named(claimed.job.type)
+            result = await self._execute(job_type, claimed)
+        except LeaseLost:
+            return None
+        except (DomainError, Permanent) as error:
+            return claimed.fail(self._problem(error), self.clock())
+        except Exception as error:  # noqa: BLE001 - whatever a use case raises ends its attempt, not the worker
+            return claimed.try_again(self._problem(error), self.clock(), self._wait(claimed, error))
+        return claimed.complete(result, self.clock())
+
+    async def _execute(self, job_type: JobType, claimed: Claimed) -> JsonObject:
+        try:
+            request = job_type.request.model_validate(claimed.job.request)
+        except ValidationError as error:
+            raise RequestUnreadable(f"the stored request does not fit {job_type.name}: {error}") from None
+        limit = claimed.job.timeout or job_type.policy.timeout
+        context = LeasedContext(claimed, self.leases, self.clock, self.redact, self.clock() + limit)
+        timer = asyncio.timeout(limit.total_seconds())
+        try:
+            async with timer:
+                result = await self.build(job_type.use_case).execute(request, context)
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            raise TimeLimitExceeded(f"the attempt took longer than {limit.total_seconds():g} s") from error
+        stored: dict[str, Any] = job_type.result.model_validate(result).model_dump(mode="json")
+        return stored
+
+    def _wait(self, claimed: Claimed, error: Exception) -> timedelta:
+        try:
+            policy = self.job_types.named(claimed.job.type).policy.retry
+        except UnknownJobType:
+            return timedelta(minutes=1)
+        wait = policy.delay_after(claimed.lease.attempt, self.jitter())
+        asked = error.retry_after if isinstance(error, Transient) else None
+        return max(wait, asked) if asked is not None else wait
+
+    def _problem(self, error: Exception) -> JobProblem:
+        message = self.redact.text(str(error) or type(error).__name__)[:_LONGEST_MESSAGE]
+        if isinstance(error, DomainError | Permanent | Transient):
+            return JobProblem(type(error).__name__, message)
+        trace = "".join(traceback.format_exception(error))
+        return JobProblem(type(error).__name__, message, self.redact.text(trace)[-_LONGEST_DETAIL:])
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedContext:
+    """JobContext over a lease: every write is fenced by it."""
+
+    claimed: Claimed
+    leases: Leases
+    clock: Clock
+    redact: Redactor
+    ends_at: datetime
+
+    @property
+    def job_id(self) -> UUID:
+        return self.claimed.job.id
+
+    @property
+    def attempt(self) -> int:
+        return self.claimed.lease.attempt
+
+    @property
+    def deadline(self) -> datetime | None:
+        return self.ends_at
+
+    async def progress(self, percent: int, note: str | None = None) -> None:
+        data = {"percent": max(0, min(100, percent)), "note": note and self.redact.text(note)}
+        await self._report(EventKind.PROGRESS, data)
+
+    async def log(self, level: Level, message: str, **fields: Any) -> None:
+        # Fields may be anything that a use case has at hand; what is not JSON is written as its text.
+        data = json.loads(json.dumps({"level": level, "message": message, **fields}, default=str))
+        await self._report(EventKind.LOG, self.redact.value(data))
+
+    async def model_call(
+        self, model: str, state: Literal["asked", "answered", "failed"], usage: Usage
+    ) -> None:
+        await self._report(EventKind.MODEL_CALL, {"model": model, "state": state, **asdict(usage)})
+
+    async def step(self, key: str, work: Callable[[], Awaitable[T]], returns: type[T]) -> T:
+        adapter = TypeAdapter(returns)
+        kept = await self.leases.recall(self.claimed.lease, key)
+        if kept is not None:
+            return adapter.validate_python(kept["value"])
+        value = await work()
+        await self.leases.remember(
+            self.claimed.lease, key, {"value": adapter.dump_python(value, mode="json")}
+        )
+        return value
+
+    async def _report(self, kind: EventKind, data: JsonObject) -> None:
+        await self.leases.report(self.claimed.lease, kind, data, self.clock())

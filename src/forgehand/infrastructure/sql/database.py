@@ -1,0 +1,202 @@
+"""One engine per process, and the one place where database errors become ours."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from forgehand.application.ports.failures import Permanent
+from forgehand.application.ports.jobs import StoreOutdated, StoreUnavailable
+
+_BUSY_MS = 10_000
+
+
+class UnusableDatabase(Permanent):
+    """The database's URL is wrong, or its file cannot be opened."""
+
+
+class Database:
+    """PostgreSQL or SQLite by URL (`postgresql://…`, `sqlite:///FILE`, `sqlite://` for memory).
+
+    `read`, `write` and `statement` translate what goes wrong: StoreUnavailable for a lost, locked
+    or unreachable database (the connection is dropped), StoreOutdated for a missing table.
+    IntegrityError passes: it is the caller's to read.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open nothing yet. Raise UnusableDatabase for a URL of another kind."""
+        self.url = _async_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self.in_memory = self.sqlite and not self.url.database
+        self._engine: AsyncEngine | None = None
+        self._autocommit: AsyncEngine | None = None
+        self._writing = asyncio.Lock()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        if self._engine is None:
+            self._engine = _sqlite(self.url) if self.sqlite else _postgresql(self.url)
+        return self._engine
+
+    @property
+    def location(self) -> str:
+        """Where it is, without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """For queries; nothing is kept."""
+        async with _translated(), self.engine.connect() as connection, _dropped_on_error(connection):
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed at the end; on SQLite one at a time."""
+        if self.sqlite:
+            async with _translated(), self._writing, self.engine.connect() as connection:
+                async with _dropped_on_error(connection):
+                    await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    yield connection
+                    await connection.commit()
+        else:
+            async with _translated(), self.engine.connect() as connection, _dropped_on_error(connection):
+                async with connection.begin():
+                    yield connection
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """For exactly one statement that writes: it saves PostgreSQL the BEGIN and the COMMIT."""
+        if self.sqlite:
+            async with self.write() as connection:
+                yield connection
+        else:
+            if self._autocommit is None:
+                self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            async with _translated(), self._autocommit.connect() as connection, _dropped_on_error(connection):
+                yield connection
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = self._autocommit = None
+
+
+def _async_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise UnusableDatabase(
+            "DATABASE_URL is not a database URL (postgresql://… or sqlite:///…)"
+        ) from error
+    match url.get_backend_name():
+        case "postgresql" | "postgres":
+            query = dict(url.query)
+            if "sslmode" in query:
+                query["ssl"] = query.pop("sslmode")
+            return url.set(drivername="postgresql+asyncpg", query=query)
+        case "sqlite":
+            database = None if url.database in {None, "", ":memory:"} else url.database
+            return url.set(drivername="sqlite+aiosqlite", database=database)
+        case other:
+            raise UnusableDatabase(f"DATABASE_URL names {other}: PostgreSQL and SQLite are supported")
+
+
+def _postgresql(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=30,
+        pool_reset_on_return=None,  # every transaction of ours ends by its own hand
+        connect_args={"timeout": 10, "server_settings": {"application_name": "forgehand"}},
+    )
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    if url.database:
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UnusableDatabase(
+                f"the folder of {url.database} cannot be made: {error.strerror}"
+            ) from error
+    # In memory the one connection is the database; in a file, readers work beside the writer.
+    size = 4 if url.database else 1
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_recycle=-1, pool_timeout=60)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun by name, never by the driver
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    return engine
+
+
+@asynccontextmanager
+async def _dropped_on_error(connection: AsyncConnection) -> AsyncIterator[None]:
+    """A connection that saw an error is not trusted again (a half-closed one fails in odd ways)."""
+    try:
+        yield
+    except IntegrityError:
+        await connection.rollback()
+        raise
+    except BaseException as error:
+        if isinstance(error, DBAPIError | OSError | asyncio.CancelledError) and not _in_memory(connection):
+            await connection.invalidate()
+        else:
+            await connection.rollback()
+        raise
+
+
+def _in_memory(connection: AsyncConnection) -> bool:
+    return not connection.engine.url.database
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except PoolTimeout as error:
+        raise StoreUnavailable("the database has no free connection") from error
+    except DBAPIError as error:
+        raise _translate(error) from error
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailable(f"the database cannot be reached: {_first_line(error)}") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "asyncpg":
+            raise StoreUnavailable(f"the database connection broke: {_first_line(error)}") from error
+        raise
+
+
+def _translate(error: DBAPIError) -> Exception:
+    text = _first_line(error.orig or error)
+    if "no such table" in text or getattr(error.orig, "sqlstate", None) == "42P01":
+        return StoreOutdated("the database lacks tables: run `forgehand db upgrade`")
+    if "unable to open database file" in text or "file is not a database" in text:
+        return UnusableDatabase(f"the database file cannot be used: {text}")
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return StoreUnavailable(f"the database cannot be used right now: {text}")
+    if str(getattr(error.orig, "sqlstate", "")).startswith(("08", "40", "53", "57")):
+        return StoreUnavailable(f"the database cannot be used right now: {text}")
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.partition("\n")[0][:300]

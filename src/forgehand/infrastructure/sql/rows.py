@@ -1,0 +1,92 @@
+"""From rows to the domain's jobs and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from forgehand.domain.jobs import (
+    Attempt,
+    AttemptOutcome,
+    Job,
+    JobProblem,
+    JobState,
+    Lease,
+    Priority,
+)
+from forgehand.infrastructure.sql.tables import from_micros, to_micros
+
+
+def job(row: Row[Any]) -> Job:
+    lease = None
+    if row.lease_id is not None:
+        lease = Lease(job_id=row.id, id=row.lease_id, worker_id=row.worker_id, attempt=row.attempts)
+    return Job(
+        id=row.id,
+        type=row.type,
+        state=JobState(row.state),
+        priority=Priority(row.priority),
+        request=row.request,
+        schema_version=row.schema_version,
+        submitted_by=row.submitted_by,
+        created_at=row.created_at,
+        run_at=row.run_at,
+        max_attempts=row.max_attempts,
+        attempts=row.attempts,
+        lease=lease,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        timeout=None if row.timeout_ms is None else timedelta(milliseconds=row.timeout_ms),
+        on_behalf_of=row.on_behalf_of,
+        unique_key=row.unique_key,
+        progress=row.progress,
+        note=row.note,
+        result=row.result,
+        problem=problem(row.problem),
+    )
+
+
+def attempt(row: Row[Any]) -> Attempt:
+    return Attempt(
+        job_id=row.job_id,
+        number=row.number,
+        lease_id=row.lease_id,
+        worker=row.worker,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outcome=AttemptOutcome(row.outcome) if row.outcome else None,
+        problem=problem(row.problem),
+    )
+
+
+def problem(value: Mapping[str, Any] | None) -> JobProblem | None:
+    return None if value is None else JobProblem(value["kind"], value["message"], value.get("detail"))
+
+
+def problem_json(value: JobProblem | None) -> dict[str, str] | None:
+    if value is None:
+        return None
+    parts = {"kind": value.kind, "message": value.message, "detail": value.detail}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def to_cursor(at: datetime, row_id: UUID) -> str:
+    """An opaque place in a list that is ordered by time and id."""
+    return base64.urlsafe_b64encode(f"{to_micros(at)}:{row_id.hex}".encode()).decode().rstrip("=")
+
+
+def from_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """Raise ValueError for a text that `to_cursor` did not make."""
+    try:
+        micros, _, row_id = (
+            base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        )
+        return from_micros(int(micros)), UUID(row_id)
+    except (binascii.Error, UnicodeDecodeError, ValueError, OverflowError):
+        raise ValueError(f"not a cursor: {cursor[:80]!r}") from None
