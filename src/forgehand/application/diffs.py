@@ -8,13 +8,15 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
 
 from forgehand.application.globs import glob_regex
 from forgehand.application.untrusted import one_line, strip_invisible
 from forgehand.domain.documentation import Coverage, FileCoverage, HunkCoverage, Seen
 from forgehand.domain.pull_requests import ChangeSet, FileChange, Withheld
 
-CountTokens = Callable[[str], int]
+CountTokens: TypeAlias = Callable[[str], int]
 
 _LONGEST_LINE = 1_000
 _LARGEST_PATCH = 1_000_000
@@ -51,91 +53,31 @@ class Packed:
     coverage: Coverage
 
 
-_NEVER_SHOWN = (
-    (
-        "lock file",
-        IgnoreGlobs(
-            (
-                *("*.lock", "*.lockb", "*-lock.json", "*-lock.yaml", "*.lockfile", "*.lock.json"),
-                *("npm-shrinkwrap.json", "go.sum", "go.work.sum", "pylock.toml", "pylock.*.toml"),
-                "Package.resolved",
-            )
-        ),
-    ),
-    (
-        "vendored",
-        IgnoreGlobs(
-            (
-                *("vendor/", "_vendor/", "node_modules/", "bower_components/", "third_party/"),
-                *("third-party/", "Pods/", ".yarn/"),
-            )
-        ),
-    ),
-    (
-        "generated, by its name",
-        IgnoreGlobs(
-            (
-                *("*.min.js", "*.min.css", "*.map", "*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*.pb.go"),
-                *("*.pb.cc", "*.pb.h", "*.g.dart", "*.generated.*", "*.designer.cs", "__generated__/"),
-                *("*.snap", "dist/"),
-            )
-        ),
-    ),
-)
+@cache
+def _any_of(globs: str) -> IgnoreGlobs:
+    return IgnoreGlobs(tuple(globs.split()))
 
-_KINDS = (
-    (
-        1,
-        IgnoreGlobs(
-            (
-                "test/",
-                "tests/",
-                "__tests__/",
-                "spec/",
-                "test_*",
-                "*_test.*",
-                "*.test.*",
-                "*.spec.*",
-                "*Test.java",
-            )
-        ),
+
+_NEVER_SHOWN = {
+    "lock file": (
+        "*.lock *.lockb *-lock.json *-lock.yaml *.lockfile *.lock.json npm-shrinkwrap.json "
+        "go.sum go.work.sum pylock.toml pylock.*.toml Package.resolved"
     ),
-    (2, IgnoreGlobs(("docs/", "doc/", "*.md", "*.rst", "*.adoc", "*.txt"))),
-    (
-        0,
-        IgnoreGlobs(
-            (
-                *(
-                    "*.py",
-                    "*.pyi",
-                    "*.js",
-                    "*.jsx",
-                    "*.mjs",
-                    "*.cjs",
-                    "*.ts",
-                    "*.tsx",
-                    "*.go",
-                    "*.java",
-                    "*.rs",
-                ),
-                *(
-                    "*.c",
-                    "*.h",
-                    "*.cc",
-                    "*.cpp",
-                    "*.hpp",
-                    "*.cs",
-                    "*.rb",
-                    "*.php",
-                    "*.kt",
-                    "*.swift",
-                    "*.scala",
-                ),
-                *("*.ex", "*.exs", "*.erl", "*.hs", "*.lua", "*.sh", "*.sql", "*.vue", "*.svelte", "*.proto"),
-            )
-        ),
+    "vendored": ("vendor/ _vendor/ node_modules/ bower_components/ third_party/ third-party/ Pods/ .yarn/"),
+    "generated, by its name": (
+        "*.min.js *.min.css *.map *_pb2.py *_pb2.pyi *_pb2_grpc.py *.pb.go *.pb.cc *.pb.h "
+        "*.g.dart *.generated.* *.designer.cs __generated__/ *.snap dist/"
     ),
+}
+
+_TESTS = "test/ tests/ __tests__/ spec/ test_* *_test.* *.test.* *.spec.* *Test.java"
+_DOCUMENTS = "docs/ doc/ *.md *.rst *.adoc *.txt"
+_SOURCE = (
+    "*.py *.pyi *.js *.jsx *.mjs *.cjs *.ts *.tsx *.go *.java *.rs *.c *.h *.cc *.cpp *.hpp *.cs *.rb "
+    "*.php *.kt *.swift *.scala *.ex *.exs *.erl *.hs *.lua *.sh *.sql *.vue *.svelte *.proto"
 )
+# Tests and documents first: a test is a source file too.
+_RANKS = ((_TESTS, 1), (_DOCUMENTS, 2), (_SOURCE, 0))
 _OTHER = 3
 
 
@@ -227,8 +169,8 @@ def _reason_to_ignore(change: FileChange, ignore: IgnoreGlobs) -> str | None:
         return f"matches the ignore pattern {glob}"
     if change.patch is None:
         return str(change.withheld or Withheld.NOT_SENT)
-    for reason, globs in _NEVER_SHOWN:
-        if globs.first_match(change.path):
+    for reason, globs in _NEVER_SHOWN.items():
+        if _any_of(globs).first_match(change.path):
             return reason
     return _reason_in(change.patch)
 
@@ -246,7 +188,7 @@ def _reason_in(patch: str) -> str | None:
 
 
 def _rank(path: str) -> int:
-    return next((rank for rank, globs in _KINDS if globs.first_match(path)), _OTHER)
+    return next((rank for globs, rank in _RANKS if _any_of(globs).first_match(path)), _OTHER)
 
 
 def _split(patch: str) -> list[tuple[str, str]]:
