@@ -10,7 +10,8 @@ from typing import Protocol
 class Symbol:
     """A public symbol. `name` is qualified within its file (`Client.get`); `signature` is one line.
 
-    `kind` is one of function, method, class, interface, enum, struct, trait, type, constant, module.
+    `kind` is one of function, method, class, interface, enum, struct, trait, type, constant, module,
+    export (a name that the file passes on from elsewhere).
     `digest` changes when the symbol's own text changes, but not when it merely moves.
     """
 
@@ -24,7 +25,7 @@ class Syntax(Protocol):
     """Finds public symbols."""
 
     async def public_symbols(self, path: str, source: bytes) -> tuple[Symbol, ...] | None:
-        """In order of appearance; None where no grammar is known for `path`.
+        """In order of appearance; None where no grammar is known for `path`, or reading takes too long.
 
         Source that does not parse gives what could be read of it, never an error. Public means
         what the language says: no leading underscore (Python), exported (JS/TS), capitalised
