@@ -13,6 +13,7 @@ import dramatiq
 import pytest
 from dramatiq import Message
 
+from forgehand.application.ports.bell import Bell
 from forgehand.infrastructure.queue import embedded_bell
 from forgehand.infrastructure.queue.bell import DramatiqBell
 from forgehand.infrastructure.queue.embedded import UNHEARD, EmbeddedBroker
@@ -23,7 +24,7 @@ from tests.contracts.bell import BellContract, Ear, until
 
 class TestEmbeddedBell(BellContract):
     @pytest.fixture
-    def bell(self) -> Iterator[DramatiqBell]:
+    def bell(self) -> Iterator[Bell]:
         bell = DramatiqBell(EmbeddedBroker(), poll=0.01)  # the embedded bell, but quicker to stop
         yield bell
         bell.close()

@@ -48,7 +48,7 @@ class Outage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lasts = False
+        self._since: float | None = None
 
     @contextmanager
     def survived(self) -> Iterator[None]:
@@ -56,17 +56,17 @@ class Outage:
         try:
             yield
         except (redis.RedisError, DramatiqError) as error:
-            if self._change(lasts=True):
-                _log.warning("Redis does not answer (%s); jobs are found by polling until it does", error)
+            with self._lock:
+                if self._since is None:
+                    self._since = time.monotonic()
+                    _log.warning("Redis does not answer (%s); jobs are found by polling until it does", error)
 
-    def over(self) -> None:
-        if self._change(lasts=False):
-            _log.info("Redis answers again")
-
-    def _change(self, *, lasts: bool) -> bool:
+    def over(self, asked: float) -> None:
+        """Redis answered what it was asked then: news only if that was after it went away."""
         with self._lock:
-            changed, self._lasts = self._lasts != lasts, lasts
-            return changed
+            if self._since is not None and asked > self._since:
+                self._since = None
+                _log.info("Redis answers again")
 
 
 class PatientRedisBroker(RedisBroker):
@@ -79,10 +79,11 @@ class PatientRedisBroker(RedisBroker):
         self._outage = Outage()
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        asked = time.monotonic()
         with self._outage.survived():
             if self.client.llen(f"{self.namespace}:{message.queue_name}") < UNHEARD:
                 message = super().enqueue(message, delay=delay)
-            self._outage.over()
+            self._outage.over(asked)
         return message
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
@@ -100,9 +101,11 @@ class PatientConsumer(Consumer):
         self._outage = outage
 
     def __next__(self) -> MessageProxy | None:
+        asked = time.monotonic()
         with self._outage.survived():
             message = next(self._inner)
-            self._outage.over()
+            if message is None:  # an answer of now; a message may have been fetched before
+                self._outage.over(asked)
             return message
         time.sleep(RETRY_SECONDS)
         return None
