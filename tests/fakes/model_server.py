@@ -56,6 +56,7 @@ class ModelServer:
         self.dropped = asyncio.Event()
         self._answers: list[Answer | Misbehaviour] = []
         self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     def will(self, *answers: Answer | Misbehaviour) -> None:
         """Add to what is answered next."""
@@ -68,7 +69,7 @@ class ModelServer:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
@@ -76,7 +77,14 @@ class ModelServer:
     ) -> None:
         if self._server is not None:
             self._server.close()
+            open_now = dict(self._open)
+            for writer in open_now:
+                writer.close()
+            await asyncio.gather(*open_now.values())
             await self._server.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open[writer] = asyncio.create_task(self._serve(reader, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -86,6 +94,7 @@ class ModelServer:
             self.dropped.set()
         finally:
             writer.close()
+            self._open.pop(writer, None)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; say whether the connection stays open."""

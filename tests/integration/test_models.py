@@ -344,6 +344,15 @@ async def test_a_long_answer_may_be_asked_for_without_streaming(
     assert reply.text == "Yes."
 
 
+def spend_limit() -> Answer:
+    error = {
+        "type": "invalid_request_error",
+        "message": "no",
+        "details": {"error_code": "enforced_spend_limit_reached"},
+    }
+    return Answer({"type": "error", "error": error}, 429)
+
+
 CLAUDES_TROUBLES: list[tuple[Answer | Misbehaviour, type[PortFailure]]] = [
     (claude_fails(529, "overloaded_error"), ModelOverloaded),
     (claude_fails(500, "api_error"), ModelOverloaded),
@@ -357,6 +366,7 @@ CLAUDES_TROUBLES: list[tuple[Answer | Misbehaviour, type[PortFailure]]] = [
     (claude_fails(403, "permission_error"), ModelAuthenticationFailed),
     (claude_fails(403, "billing_error"), ModelQuotaExhausted),
     (claude_fails(402, "billing_error"), ModelQuotaExhausted),
+    (spend_limit(), ModelQuotaExhausted),
     (claude_fails(413, "request_too_large"), ModelRequestRejected),
     (claude_fails(400, "invalid_request_error", "prompt is too long"), ModelRequestRejected),
     (claude_says(stop_reason="model_context_window_exceeded"), ModelTruncated),

@@ -62,7 +62,8 @@ def charged(kind: Charged, model: str, said: str, usage: Usage) -> PortFailure:
 
 def quoted(said: object, *, secret: str) -> str:
     """What a provider said, as one short line of printable characters without the key."""
-    text = " ".join(str(said or "").replace(secret, "***").split())
+    text = str(said or "")
+    text = " ".join((text.replace(secret, "***") if secret else text).split())
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…"
 

@@ -76,7 +76,7 @@ class AnthropicModel:
         except anthropic.APIStatusError as error:
             raise self._translated(error) from error
         except (anthropic.AnthropicError, ValueError) as error:  # ValueError: the body is not JSON
-            raise answers.busy(ModelOverloaded, self.name, self._quoted(error)) from error
+            raise answers.busy(ModelOverloaded, self.name, self._quoted(error.__cause__ or error)) from error
         return self._read(call, answer)
 
     async def close(self) -> None:
