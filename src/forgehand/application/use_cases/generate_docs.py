@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 from pydantic import Field, ValidationError
 
 from forgehand.application.clock import Clock, new_id
-from forgehand.application.diffs import IgnoreGlobs, Packed, diff_hash, pack
+from forgehand.application.diffs import IgnoreGlobs, diff_hash, pack
 from forgehand.application.effects import publish_comment
 from forgehand.application.facts import gather_facts
 from forgehand.application.jobs.context import JobContext
@@ -19,7 +20,7 @@ from forgehand.application.ports.code_host import CodeHost
 from forgehand.application.ports.comments import Comments
 from forgehand.application.ports.documentations import Documentations, PullRequestRecords
 from forgehand.application.ports.failures import PortFailure
-from forgehand.application.ports.language_model import LanguageModel, ModelOutputInvalid
+from forgehand.application.ports.language_model import LanguageModel, ModelCall, ModelOutputInvalid
 from forgehand.application.ports.leases import LeaseLost
 from forgehand.application.ports.syntax import Syntax
 from forgehand.application.prompts import generate_docs as prompt
@@ -27,6 +28,7 @@ from forgehand.application.rendering import markdown
 from forgehand.application.spending import ask, estimate_tokens
 from forgehand.application.untrusted import one_line
 from forgehand.domain.documentation import (
+    Coverage,
     Documentation,
     Facts,
     Narrative,
@@ -38,8 +40,6 @@ from forgehand.domain.usage import Usage
 
 INPUT_TOKENS = 60_000
 """The most that one document may send to a model, however much the model could read."""
-
-_TAGS_AND_SCHEMA = 1_000
 
 
 class GenerateDocsRequest(JobRequest):
@@ -68,6 +68,22 @@ class GenerateDocsResult(JobResult):
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would come to. `current` is the document that would be returned as it is.
+
+    `input_tokens` is an estimate and `output_tokens` a cap; both are 0 where no model would be called.
+    """
+
+    pull: PullRequest
+    facts: Facts
+    coverage: Coverage
+    model: str | None
+    current: Documentation | None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Told:
     """What a model said, and what that cost: remembered across attempts."""
 
@@ -91,6 +107,15 @@ class _Material:
     @property
     def fingerprint(self) -> str:
         return fingerprint(self.pull.head_sha, self.diff_hash, prompt.PROMPT_VERSION, self.model_name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All of a document that needs no model, and what a model would be asked for the rest."""
+
+    facts: Facts
+    coverage: Coverage
+    call: ModelCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +154,19 @@ class GenerateDocs:
             raise
         return _result(document, created, record.published_url if request.publish else None)
 
+    async def plan(self, request: GenerateDocsRequest) -> Plan:
+        """What `execute` would do: nothing is saved or published, no model is called. Raise the same."""
+        pull = await self.host.pull_request(request.repo, request.number)
+        pull.require_merged()
+        material = await self._load(request, pull)
+        current = await self._current(material)
+        prepared = await self._prepare(request, material)
+        plan = Plan(pull, prepared.facts, prepared.coverage, material.model_name, current)
+        if material.model is None or current is not None:
+            return plan
+        call = prepared.call
+        return replace(plan, input_tokens=_input_tokens(call), output_tokens=call.max_output_tokens)
+
     async def _load(self, request: GenerateDocsRequest, pull: PullRequest) -> _Material:
         changes = await self.host.changes(request.repo, pull)
         if not changes.files:
@@ -152,37 +190,35 @@ class GenerateDocs:
         current = await self._current(material)
         if current is not None:
             return current, False
-        pull, changes = material.pull, material.changes
         await job.progress(30, "computing the facts")
-        facts = await gather_facts(self.host, self.syntax, request.repo, pull, changes)
-        background = prompt.background(pull, changes, facts)
-        packed = await self._pack(material, background)
-        told = await self._ask(material, background, packed, job)
+        prepared = await self._prepare(request, material)
+        told = await self._ask(material, prepared.call, job)
         await job.progress(90, "saving the document")
-        draft = self._draft(material, facts, packed, told)
+        draft = self._draft(material, prepared, told)
         saved = await self.documentations.add(draft)
         return saved, saved.id == draft.id
 
-    async def _pack(self, material: _Material, background: str) -> Packed:
-        limit = min(material.model.input_limit, INPUT_TOKENS) if material.model else INPUT_TOKENS
-        spent = estimate_tokens(prompt.INSTRUCTIONS) + estimate_tokens(background) + _TAGS_AND_SCHEMA
-        return await asyncio.to_thread(
+    async def _prepare(self, request: GenerateDocsRequest, material: _Material) -> _Prepared:
+        pull, changes, model = material.pull, material.changes, material.model
+        facts = await gather_facts(self.host, self.syntax, request.repo, pull, changes)
+        background = prompt.background(pull, changes, facts)
+        limit = min(model.input_limit, INPUT_TOKENS) if model else INPUT_TOKENS
+        packed = await asyncio.to_thread(
             pack,
-            material.changes,
-            budget_tokens=max(0, limit - spent),
+            changes,
+            budget_tokens=max(0, limit - _input_tokens(prompt.model_call(background, ""))),
             count_tokens=estimate_tokens,
             ignore=self.ignore,
         )
+        return _Prepared(facts, packed.coverage, prompt.model_call(background, packed.text))
 
-    async def _ask(
-        self, material: _Material, background: str, packed: Packed, job: JobContext
-    ) -> _Told | None:
+    async def _ask(self, material: _Material, call: ModelCall, job: JobContext) -> _Told | None:
         model = material.model
         if model is None:
             return None
 
         async def work() -> _Told:
-            reply = await ask(model, prompt.model_call(background, packed.text), job)
+            reply = await ask(model, call, job)
             try:
                 answer = prompt.Answer.model_validate(reply.output)
             except ValidationError as error:
@@ -197,7 +233,7 @@ class GenerateDocs:
             await job.log("warning", "claims that rest on no changed file", dropped=told.narrative.dropped)
         return told
 
-    def _draft(self, material: _Material, facts: Facts, packed: Packed, told: _Told | None) -> Documentation:
+    def _draft(self, material: _Material, prepared: _Prepared, told: _Told | None) -> Documentation:
         pull, now = material.pull, self.clock()
         return Documentation(
             id=new_id(now),
@@ -211,8 +247,8 @@ class GenerateDocs:
             diff_hash=material.diff_hash,
             prompt_version=prompt.PROMPT_VERSION,
             model=material.model_name,
-            facts=facts,
-            coverage=packed.coverage,
+            facts=prepared.facts,
+            coverage=prepared.coverage,
             narrative=told.narrative if told else None,
             usage=told.usage if told else Usage(),
             created_at=now,
@@ -257,6 +293,11 @@ def _result(document: Documentation, created: bool, published_url: str | None) -
         usage=document.usage if created else Usage(),
         published_url=published_url,
     )
+
+
+def _input_tokens(call: ModelCall) -> int:
+    texts = [call.instructions, json.dumps(call.schema), *(message.text for message in call.messages)]
+    return sum(estimate_tokens(text) for text in texts)
 
 
 def _first(error: ValidationError) -> str:
