@@ -31,11 +31,22 @@ async def prepare(database: Database) -> None:
     if revision == HEAD:
         return
     if not database.sqlite:
-        raise StoreOutdated(
-            f"the database is at revision {revision or 'none'}, this version needs {HEAD}:"
-            " run `forgehand db upgrade`"
-        )
+        raise _outdated(revision)
     await upgrade(database)
+
+
+async def require_current(database: Database) -> None:
+    """Raise StoreOutdated or StoreNewer for another schema, StoreUnavailable for no database."""
+    revision = await current_revision(database)
+    if revision != HEAD and not database.in_memory:
+        raise _outdated(revision)
+
+
+def _outdated(revision: str | None) -> StoreOutdated:
+    return StoreOutdated(
+        f"the database is at revision {revision or 'none'}, this version needs {HEAD}:"
+        " run `forgehand db upgrade`"
+    )
 
 
 async def current_revision(database: Database) -> str | None:
