@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 NAME_LIMIT = 200
 SIGNATURE_LIMIT = 300
 DEEPEST_NESTING = 12
+_WRAPPED_START = re.compile(r"([(\[])\s+")
+_WRAPPED_END = re.compile(r"(?:,\s*|\s+)([)\]])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,14 @@ class Declaration:
         return Symbol(
             kind=self.kind,
             name=one_line(self.name, NAME_LIMIT),
-            signature=one_line(self.header.rstrip(" \t\r\n{;"), SIGNATURE_LIMIT),
+            signature=one_line(_unwrapped(self.header), SIGNATURE_LIMIT),
             digest=hashlib.sha256(words.encode()).hexdigest(),
         )
+
+
+def _unwrapped(header: str) -> str:
+    """As if it had been written on one line."""
+    return _WRAPPED_END.sub(r"\1", _WRAPPED_START.sub(r"\1", header.rstrip(" \t\r\n{;")))
 
 
 @dataclass(frozen=True, slots=True)
