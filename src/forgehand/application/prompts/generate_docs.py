@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from forgehand.application.diffs import shown_path
 from forgehand.application.ports.language_model import Message, ModelCall
@@ -55,8 +55,8 @@ class _Answered(BaseModel):
 class AnsweredClaim(_Answered):
     """A claim as the model words it."""
 
-    text: str = Field(description="one or two plain sentences")
-    files: tuple[str, ...] = Field(description="names of the changed files that show it, exactly as listed")
+    text: str
+    files: tuple[str, ...]
 
 
 class Answer(_Answered):
@@ -102,23 +102,19 @@ def _claim(claim: AnsweredClaim, paths: Mapping[str, str]) -> Claim:
     return Claim(one_line(claim.text, 2_000), tuple(files))
 
 
-def _schema() -> dict[str, Any]:
-    claim = _closed(AnsweredClaim.model_json_schema())
-    section = {"type": "array", "items": claim}
-    return {
-        "type": "object",
-        "properties": dict.fromkeys(Answer.model_fields, section),
-        "required": list(Answer.model_fields),
-        "additionalProperties": False,
-    }
-
-
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    return {name: part for name, part in schema.items() if name != "title"} | {"additionalProperties": False}
-
-
-# Spelled out, for not every provider follows references.
-SCHEMA = _schema()
+_CLAIM = {
+    "type": "object",
+    "properties": {"text": {"type": "string"}, "files": {"type": "array", "items": {"type": "string"}}},
+    "required": ["text", "files"],
+    "additionalProperties": False,
+}
+# Spelled out, for not every provider follows references, and short, for it is sent with every call.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {name: {"type": "array", "items": _CLAIM} for name in Answer.model_fields},
+    "required": list(Answer.model_fields),
+    "additionalProperties": False,
+}
 
 
 def background(pull: PullRequest, changes: ChangeSet, facts: Facts) -> str:
