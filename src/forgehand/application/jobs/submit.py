@@ -31,9 +31,7 @@ class InvalidRequest(DomainError):
     """The parameters do not fit the job type. `faults` names all that is wrong, at once."""
 
     def __init__(self, type_name: str, faults: tuple[Fault, ...]) -> None:
-        said = "; ".join(
-            f"{fault.field}: {fault.problem}" if fault.field else fault.problem for fault in faults
-        )
+        said = "; ".join(f"{fault.field or 'request'}: {fault.problem}" for fault in faults)
         super().__init__(f"not a valid {type_name} request: {said}")
         self.faults = faults
 
@@ -63,7 +61,7 @@ class SubmitJob:
     async def submit(
         self, type_name: str, parameters: Mapping[str, Any] | JobRequest, *, by: str, terms: Terms = Terms()
     ) -> Submission:
-        """Raise UnknownJobType, InvalidRequest, or what Jobs.submit raises. On return the job is committed."""
+        """On return the job is committed. Raise UnknownJobType, InvalidRequest, or as Jobs.submit."""
         job_type = self.job_types.named(type_name)
         request = checked(job_type, parameters)
         now = self.clock()

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, func, select, tuple_
+from sqlalchemy import Row, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forgehand.application.ports.documentations import DocumentationNotFound, DocumentationPage
@@ -95,7 +95,7 @@ class SqlDocumentations:
         if repo is not None:
             query = query.where(table.repo == str(repo))
         if cursor is not None:
-            query = query.where(tuple_(table.created_at, table.id) < tuple_(*rows.from_cursor(cursor)))
+            query = query.where(rows.older(table.created_at, table.id, cursor))
         async with self._database.read() as connection:
             found = [_document(row) for row in await connection.execute(query)]
         items = tuple(found[:limit])

@@ -16,6 +16,10 @@ from forgehand.application.ports.leases import Wanted, Worker
 from forgehand.domain.jobs import EventKind, JobState
 from forgehand.infrastructure.sql.tables import attempts, events, jobs, to_micros
 
+_HELD = text("""
+SELECT json_extract(g.value, '$.lease_id') FROM json_each(:given) AS g JOIN forgehand_jobs AS j
+ON j.id = json_extract(g.value, '$.job_id') AND j.lease_id = json_extract(g.value, '$.lease_id')
+""")
 _SETTLE = text("""
 UPDATE forgehand_jobs AS j
 SET state = json_extract(g.value, '$.state'),
@@ -27,8 +31,7 @@ SET state = json_extract(g.value, '$.state'),
     lease_id = NULL, worker_id = NULL,
     progress = CASE WHEN json_extract(g.value, '$.state') = 'completed' THEN 100 ELSE j.progress END
 FROM json_each(:given) AS g
-WHERE j.id = json_extract(g.value, '$.job_id') AND j.lease_id = json_extract(g.value, '$.lease_id')
-RETURNING json_extract(g.value, '$.lease_id') AS lease_id
+WHERE j.id = json_extract(g.value, '$.job_id')
 """)
 _END_ATTEMPTS = text("""
 UPDATE forgehand_attempts AS a
@@ -54,11 +57,11 @@ async def run(
 
 
 async def _settle(connection: AsyncConnection, given: str) -> set[UUID]:
-    accepted = set((await connection.scalars(_SETTLE, {"given": given})).all())
+    accepted = set((await connection.scalars(_HELD, {"given": given})).all())
     if accepted:
         kept = json.dumps([item for item in json.loads(given) if item["lease_id"] in accepted])
-        await connection.execute(_END_ATTEMPTS, {"given": kept})
-        await connection.execute(_TELL, {"given": kept})
+        for statement in (_SETTLE, _END_ATTEMPTS, _TELL):
+            await connection.execute(statement, {"given": kept})
     return {UUID(lease) for lease in accepted}
 
 

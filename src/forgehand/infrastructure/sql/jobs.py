@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, tuple_
+from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,7 +77,7 @@ class SqlJobs:
         if wanted.submitted_by is not None:
             query = query.where(jobs.c.submitted_by == wanted.submitted_by)
         if cursor is not None:
-            query = query.where(tuple_(jobs.c.created_at, jobs.c.id) < tuple_(*rows.from_cursor(cursor)))
+            query = query.where(rows.older(jobs.c.created_at, jobs.c.id, cursor))
         async with self._database.read() as connection:
             found = [rows.job(row) for row in await connection.execute(query)]
         more = len(found) > limit

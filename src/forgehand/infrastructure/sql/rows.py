@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Column, ColumnElement, Row, and_, or_
 
 from forgehand.domain.jobs import (
     Attempt,
@@ -79,6 +79,12 @@ def problem_json(value: JobProblem | None) -> dict[str, str] | None:
 def to_cursor(at: datetime, row_id: UUID) -> str:
     """An opaque place in a list that is ordered by time and id."""
     return base64.urlsafe_b64encode(f"{to_micros(at)}:{row_id.hex}".encode()).decode().rstrip("=")
+
+
+def older(at: Column[datetime], row_id: Column[UUID], cursor: str) -> ColumnElement[bool]:
+    """What comes after `cursor` in a list from the newest to the oldest. Raise ValueError as below."""
+    cursor_at, cursor_id = from_cursor(cursor)
+    return or_(at < cursor_at, and_(at == cursor_at, row_id < cursor_id))
 
 
 def from_cursor(cursor: str) -> tuple[datetime, UUID]:
