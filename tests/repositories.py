@@ -84,7 +84,7 @@ class SampleRepository:
     @classmethod
     def create(cls, path: Path, *, origin: str | None = None) -> SampleRepository:
         path.mkdir(parents=True)
-        run_git(path, "init", "--quiet", "--initial-branch=main")
+        run_git(path, "init", "--quiet", "--template=", "--initial-branch=main")
         repository = cls(path)
         if origin is not None:
             repository.git("remote", "add", "origin", origin)
@@ -145,6 +145,7 @@ class SampleRepository:
     def bare_clone(self, path: Path, *options: str) -> Path:
         """A bare clone with all refs; it names the same origin as this repository, if there is one."""
         url = self.path.as_uri()
+        self.git("config", "uploadpack.allowFilter", "true")
         run_git(self.path, "clone", "--quiet", "--bare", "--no-local", *options, url, str(path))
         origin = self.git("config", "--default", url, "remote.origin.url")
         run_git(path, "config", "remote.origin.url", origin)

@@ -66,22 +66,11 @@ class Origin:
 def find_clone(location: str, roots: Sequence[Path]) -> Clone:
     """Raise AccessRefused outside of `roots`, RepositoryNotFound where there is no repository."""
     try:
-        path = Path(location).resolve()
-        root = _root_above(path, roots, location)
-        for directory in (path, *path.parents):
-            if not directory.is_relative_to(root):
-                break
-            clone = _clone_at(directory)
-            if clone is not None:
-                _root_above(clone.git_dir, roots, str(clone.git_dir))
-                _root_above(clone.common_dir, roots, str(clone.common_dir))
-                return clone
+        return _look_upwards(location, roots)
     except (ValueError, RuntimeError) as error:  # a NUL in the path; a loop of symbolic links
         raise RepositoryNotFound(f"{location!r} is not a usable path") from error
     except OSError as error:
         raise AccessRefused(f"{location} cannot be read: {error.strerror}") from error
-    problem = "is not a git repository" if path.exists() else "does not exist"
-    raise RepositoryNotFound(f"{location} {problem}: name the folder of a clone")
 
 
 def local_name(clone: Clone) -> RepoName:
@@ -89,6 +78,21 @@ def local_name(clone: Clone) -> RepoName:
     digest = hashlib.sha256(bytes(clone.home)).hexdigest()[:8]
     name = re.sub(r"[^A-Za-z0-9._-]", "-", clone.home.name.removesuffix(".git"))[:80].lstrip("-")
     return RepoName("local", f"{name or 'repository'}-{digest}")
+
+
+def _look_upwards(location: str, roots: Sequence[Path]) -> Clone:
+    path = Path(location).resolve()
+    root = _root_above(path, roots, location)
+    for directory in (path, *path.parents):
+        if not directory.is_relative_to(root):
+            break
+        clone = _clone_at(directory)
+        if clone is not None:
+            for real in (clone.git_dir, clone.common_dir):
+                _root_above(real, roots, str(real))
+            return clone
+    problem = "is not a git repository" if path.exists() else "does not exist"
+    raise RepositoryNotFound(f"{location} {problem}: name the folder of a clone")
 
 
 def _root_above(path: Path, roots: Sequence[Path], said: str) -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -91,7 +92,7 @@ class Git:
                 left_early = not process.stdout.at_eof()
             finally:
                 if left_early and process.returncode is None:
-                    process.kill()
+                    _kill(process.pid)
                 while await process.stdout.read(CHUNK):
                     pass
                 await process.wait()
@@ -144,6 +145,12 @@ def git_for(clone: Clone, program: str, extensions: Mapping[str, str]) -> Iterat
             environment["GIT_WORK_TREE"] = str(clone.work_tree)
         # attributes (binary, -diff) are read from the worktree, which is where git expects to stand
         yield Git(program, clone.work_tree or clone.git_dir, environment)
+
+
+def _kill(pid: int) -> None:
+    """Not `Process.kill`: that may reap the process itself, and asyncio then misses its end."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def find_program(name: str) -> str:

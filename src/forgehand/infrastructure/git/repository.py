@@ -191,9 +191,9 @@ class LocalRepository:
         return None
 
     async def _content(self, name: str, limit: int) -> bytes | None:
-        given = f"{name}\n".encode(errors="surrogateescape")
+        given = f"{name}\n".encode(errors="backslashreplace")
         async with self.git.stream("cat-file", "--batch", given=given) as stdout:
             *_, kind, size = (await stdout.readline()).rstrip(b"\n").rsplit(b" ", 2)
             if kind != b"blob" or int(size) > limit:
                 return None
-            return await stdout.readexactly(int(size))
+            return (await stdout.read())[: int(size)]
