@@ -40,7 +40,7 @@ from forgehand.application.use_cases.generate_docs import (
     GenerateDocsRequest,
 )
 from forgehand.domain.documentation import Claim, Documentation, DocumentationStatus, Seen
-from forgehand.domain.pull_requests import NothingChanged, NotMerged
+from forgehand.domain.pull_requests import ChangeSet, NothingChanged, NotMerged, PullRequest
 from forgehand.domain.repositories import RepoName
 from forgehand.domain.usage import Usage
 from forgehand.infrastructure.git.local_git import LocalGit
@@ -165,6 +165,30 @@ class LosingDocumentations(SqlDocumentations):
         return await super().add(draft)
 
 
+class RememberedGit(LocalGit):
+    """Asks git once for each thing: the clones do not change while the tests run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__([folder])
+        self._known: dict[tuple[object, ...], Any] = {}
+
+    async def pull_request(self, location: str, number: int) -> PullRequest:
+        return await self._once(super().pull_request, location, number)
+
+    async def changes(self, location: str, pull: PullRequest) -> ChangeSet:
+        return await self._once(super().changes, location, pull)
+
+    async def file(self, location: str, revision: str, path: str, limit: int) -> bytes | None:
+        return await self._once(super().file, location, revision, path, limit)
+
+    async def _once(self, ask: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        key = (ask.__name__, *arguments)
+        if key not in self._known:
+            self._known[key] = await ask(*arguments)
+        found: T = self._known[key]
+        return found
+
+
 class ListeningModel(ScriptedModel):
     """A script that keeps what it was asked."""
 
@@ -230,22 +254,27 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def host(clones: Path) -> LocalGit:
+    return RememberedGit(clones)
+
+
 @pytest.fixture
-async def desk(clones: Path, empty_database: Path, tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(clones: Path, host: LocalGit, empty_database: Path, tmp_path: Path) -> AsyncIterator[Desk]:
     times = iter(range(1_000))
     database = Database(f"sqlite:///{shutil.copy(empty_database, tmp_path)}")
-    yield make_desk(clones, database, lambda: _AT + timedelta(seconds=next(times)))
+    yield make_desk(host, str(clones / "sample"), database, lambda: _AT + timedelta(seconds=next(times)))
     await database.close()
 
 
 _AT = datetime(2024, 5, 6, tzinfo=UTC)
 
 
-def make_desk(clones: Path, database: Database, clock: Callable[[], datetime]) -> Desk:
+def make_desk(host: LocalGit, location: str, database: Database, clock: Callable[[], datetime]) -> Desk:
     documentations, records = SqlDocumentations(database), SqlPullRequestRecords(database)
     comments = MemoryComments()
     use_case = GenerateDocs(
-        host=LocalGit([clones]),
+        host=host,
         comments=comments,
         syntax=TreeSitterSyntax(),
         documentations=documentations,
@@ -254,7 +283,7 @@ def make_desk(clones: Path, database: Database, clock: Callable[[], datetime]) -
         ignore=IgnoreGlobs(),
         clock=clock,
     )
-    return Desk(use_case, documentations, records, comments, str(clones / "sample"))
+    return Desk(use_case, documentations, records, comments, location)
 
 
 async def test_without_a_model_the_document_has_its_facts_and_says_so(desk: Desk) -> None:
