@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from forgehand.application.ports.failures import Permanent
 from forgehand.infrastructure.llm.anthropic import AnthropicModel
 from forgehand.infrastructure.llm.google import GoogleModel
 from forgehand.infrastructure.llm.scripted import InvalidScript, ScriptedModel
@@ -16,7 +17,7 @@ GOOGLE_DEFAULT = "gemini-3.8-flash"
 ChosenModel: TypeAlias = AnthropicModel | GoogleModel | ScriptedModel
 
 
-class ModelNotConfigured(Exception):
+class ModelNotConfigured(Permanent):
     """The settings name a model that cannot be used. The message says which setting to change."""
 
 

@@ -1,0 +1,256 @@
+"""The only file that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from types import NoneType
+from typing import Any, TypeAlias, get_args, get_type_hints
+from uuid import UUID
+
+from dependency_injector import containers, providers
+from pydantic import SecretStr
+
+from forgehand.application.clock import Clock, utc_now
+from forgehand.application.diffs import IgnoreGlobs
+from forgehand.application.jobs.job_type import InvalidJobType, JobTypes, UseCase
+from forgehand.application.jobs.pump import Pump, Watch
+from forgehand.application.jobs.run_now import RunNow
+from forgehand.application.jobs.running import RunJob
+from forgehand.application.jobs.submit import SubmitJob
+from forgehand.application.ports.bell import Bell
+from forgehand.application.ports.code_host import CodeHost
+from forgehand.application.ports.comments import Comments
+from forgehand.application.ports.documentations import Documentations, PullRequestRecords
+from forgehand.application.ports.jobs import Jobs
+from forgehand.application.ports.language_model import LanguageModel
+from forgehand.application.ports.leases import Leases
+from forgehand.application.ports.syntax import Syntax
+from forgehand.application.ports.tokens import Tokens
+from forgehand.application.redaction import Redactor
+from forgehand.application.registry import JOB_TYPES
+from forgehand.infrastructure.code_hosts import CodeHosts
+from forgehand.infrastructure.git import LocalGit
+from forgehand.infrastructure.github import GitHub
+from forgehand.infrastructure.llm.choose import choose_model
+from forgehand.infrastructure.queue import embedded_bell, redis_bell
+from forgehand.infrastructure.queue.answering import require_redis
+from forgehand.infrastructure.sql.database import Database
+from forgehand.infrastructure.sql.documentations import SqlDocumentations, SqlPullRequestRecords
+from forgehand.infrastructure.sql.jobs import SqlJobs
+from forgehand.infrastructure.sql.leases import SqlLeases
+from forgehand.infrastructure.sql.schema import prepare, require_current
+from forgehand.infrastructure.sql.tokens import SqlTokens
+from forgehand.infrastructure.syntax import TreeSitterSyntax
+from forgehand.settings import Settings
+
+BuildUseCase: TypeAlias = Callable[[type[UseCase[Any, Any]]], UseCase[Any, Any]]
+
+
+class Closing:
+    """What was built and has to be closed, the last first."""
+
+    def __init__(self) -> None:
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+
+    def add(self, close: Callable[[], Awaitable[None]]) -> None:
+        self._closers.append(close)
+
+    async def close(self) -> None:
+        while self._closers:
+            await self._closers.pop()()
+
+
+def _database(settings: Settings, closing: Closing) -> Database:
+    database = Database(settings.database)
+    closing.add(database.close)
+    return database
+
+
+def _bell(settings: Settings, closing: Closing) -> Bell:
+    if settings.redis_url is None:
+        bell = embedded_bell()
+    else:
+        bell = redis_bell(settings.redis_url.get_secret_value(), settings.redis_namespace)
+    closing.add(partial(asyncio.to_thread, bell.close))
+    return bell
+
+
+def _checks(database: Database, settings: Settings) -> dict[str, Callable[[], Awaitable[None]]]:
+    """What has to answer for work to go on, by name; a check raises where it does not."""
+    checks: dict[str, Callable[[], Awaitable[None]]] = {"database": partial(require_current, database)}
+    if settings.redis_url is not None:
+        checks["redis"] = partial(require_redis, settings.redis_url.get_secret_value())
+    return checks
+
+
+def _hosts(settings: Settings, closing: Closing) -> CodeHosts:
+    github = GitHub(_revealed(settings.github_token), settings.github_api_url)
+    closing.add(github.close)
+    return CodeHosts(local=LocalGit(settings.local_roots), remote=github)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _model(settings: Settings, closing: Closing) -> LanguageModel | None:
+    model = choose_model(
+        settings.model,
+        anthropic_api_key=_revealed(settings.anthropic_api_key),
+        anthropic_base_url=settings.anthropic_base_url,
+        gemini_api_key=_revealed(settings.gemini_api_key),
+        google_gemini_base_url=settings.google_gemini_base_url,
+    )
+    if model is not None:
+        closing.add(model.close)
+    return model
+
+
+def _jobs(database: Database, clock: Clock) -> Jobs:
+    return SqlJobs(database, clock)
+
+
+def _leases(database: Database) -> Leases:
+    return SqlLeases(database)
+
+
+def _documentations(database: Database) -> Documentations:
+    return SqlDocumentations(database)
+
+
+def _records(database: Database) -> PullRequestRecords:
+    return SqlPullRequestRecords(database)
+
+
+def _tokens(database: Database, clock: Clock) -> Tokens:
+    return SqlTokens(database, clock)
+
+
+def _syntax() -> Syntax:
+    return TreeSitterSyntax()
+
+
+def _redactor(settings: Settings) -> Redactor:
+    return Redactor(settings.secrets)
+
+
+def _ignore(settings: Settings) -> IgnoreGlobs:
+    return IgnoreGlobs(settings.docs_ignore)
+
+
+def _job_types() -> JobTypes:
+    return JobTypes(JOB_TYPES)
+
+
+def _submit_job(job_types: JobTypes, jobs: Jobs, bell: Bell, clock: Clock) -> SubmitJob:
+    return SubmitJob(job_types, jobs, bell, clock)
+
+
+def _run_job(
+    job_types: JobTypes, build: BuildUseCase, leases: Leases, clock: Clock, redactor: Redactor
+) -> RunJob:
+    return RunJob(job_types, build, leases, clock, redactor, random.random)
+
+
+def _pump(
+    run_job: RunJob,
+    leases: Leases,
+    bell: Bell,
+    clock: Clock,
+    settings: Settings,
+    queues: tuple[str, ...],
+    only: UUID | None = None,
+) -> Pump:
+    return Pump(
+        run_job=run_job,
+        leases=leases,
+        bell=bell,
+        clock=clock,
+        worker_label=f"{socket.gethostname()}:{os.getpid()}",
+        queues=queues,
+        concurrency=1 if only else settings.concurrency,
+        watch=Watch(settings.lease_seconds),
+        only=only,
+    )
+
+
+def _run_now(jobs: Jobs, make_pump: Callable[..., Pump]) -> RunNow:
+    return RunNow(jobs, lambda queue, job_id: make_pump(queues=(queue,), only=job_id))
+
+
+class Container(containers.DeclarativeContainer):
+    """How the parts are put together. Make it with `opened`, which also closes what was built."""
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    clock: providers.Object[Clock] = providers.Object(utc_now)
+    closing = providers.Singleton(Closing)
+
+    database = providers.Singleton(_database, settings, closing)
+    bell = providers.Singleton(_bell, settings, closing)
+    checks = providers.Singleton(_checks, database, settings)
+    hosts = providers.Singleton(_hosts, settings, closing)
+    model = providers.Singleton(_model, settings, closing)
+    syntax = providers.Singleton(_syntax)
+    redactor = providers.Singleton(_redactor, settings)
+    ignore = providers.Singleton(_ignore, settings)
+
+    jobs = providers.Singleton(_jobs, database, clock)
+    leases = providers.Singleton(_leases, database)
+    documentations = providers.Singleton(_documentations, database)
+    records = providers.Singleton(_records, database)
+    tokens = providers.Singleton(_tokens, database, clock)
+
+    job_types = providers.Singleton(_job_types)
+    ports = providers.Dict(
+        {
+            CodeHost: hosts.provider,
+            Comments: hosts.provider,
+            LanguageModel: model.provider,
+            Syntax: syntax.provider,
+            Documentations: documentations.provider,
+            PullRequestRecords: records.provider,
+            IgnoreGlobs: ignore.provider,
+            Clock: clock.provider,
+        }
+    )
+    build_use_case: providers.Callable[Any] = providers.Callable(lambda ports: partial(_build, ports), ports)
+
+    submit_job = providers.Singleton(_submit_job, job_types, jobs, bell, clock)
+    run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor)
+    pump = providers.Factory(_pump, run_job, leases, bell, clock, settings)
+    run_now = providers.Singleton(_run_now, jobs, pump.provider)
+
+
+def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]]) -> UseCase[Any, Any]:
+    """Fill the fields of `use_case` by their types. Raise InvalidJobType for a type that is no port."""
+    fields = {}
+    for name, hint in get_type_hints(use_case).items():
+        kind = (
+            next((it for it in get_args(hint) if it is not NoneType), hint)
+            if NoneType in get_args(hint)
+            else hint
+        )
+        if kind not in ports:
+            raise InvalidJobType(f"{use_case.__name__}.{name} is a {kind}, which is no port that is wired")
+        fields[name] = ports[kind]()
+    return use_case(**fields)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Container]:
+    """A container whose database is ready; on leaving, what was built is closed.
+
+    Raise UnusableDatabase, StoreOutdated, StoreNewer or StoreUnavailable.
+    """
+    container = Container(settings=settings)
+    try:
+        await prepare(container.database())
+        yield container
+    finally:
+        await container.closing().close()

@@ -1,0 +1,65 @@
+"""What bringing a database up to date promises, on every database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from forgehand.application.ports.jobs import StoreNewer, StoreOutdated
+from forgehand.infrastructure.sql import schema
+from forgehand.infrastructure.sql.database import Database
+from forgehand.infrastructure.sql.tables import metadata
+
+
+def differences(connection: Connection) -> list[Any]:
+    options = {"version_table": "forgehand_alembic_version", "compare_type": True}
+    found: list[Any] = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    return found
+
+
+def scripts() -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    return ScriptDirectory.from_config(config)
+
+
+class SchemaContract:
+    """Subclass with a fixture `empty`: a database without tables."""
+
+    async def test_the_migrations_make_the_tables_that_the_code_uses(self, empty: Database) -> None:
+        assert await schema.upgrade(empty) is None
+        async with empty.read() as connection:
+            assert await connection.run_sync(differences) == []
+        assert await schema.current_revision(empty) == schema.HEAD
+
+    async def test_upgrading_twice_changes_nothing(self, empty: Database) -> None:
+        await schema.upgrade(empty)
+        assert await schema.upgrade(empty) == schema.HEAD
+
+    async def test_the_known_revisions_are_the_scripts_in_one_line(self, empty: Database) -> None:
+        line = [script.revision for script in scripts().walk_revisions()][::-1]
+        assert tuple(line) == schema.REVISIONS
+
+    async def test_a_database_from_a_newer_version_is_refused_and_untouched(self, empty: Database) -> None:
+        await schema.upgrade(empty)
+        async with empty.write() as connection:
+            await connection.execute(text("UPDATE forgehand_alembic_version SET version_num = '9999'"))
+        for act in (schema.prepare, schema.upgrade):
+            with pytest.raises(StoreNewer, match="9999"):
+                await act(empty)
+        async with empty.read() as connection:
+            assert (
+                await connection.scalar(text("SELECT version_num FROM forgehand_alembic_version")) == "9999"
+            )
+
+    async def test_reading_tables_that_are_not_there_says_to_upgrade(self, empty: Database) -> None:
+        with pytest.raises(StoreOutdated, match="forgehand db upgrade"):
+            async with empty.read() as connection:
+                await connection.execute(text("SELECT * FROM forgehand_jobs"))
