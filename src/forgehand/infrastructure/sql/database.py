@@ -93,10 +93,9 @@ class Database:
 def _async_url(text: str) -> URL:
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise UnusableDatabase(
-            "DATABASE_URL is not a database URL (postgresql://… or sqlite:///…)"
-        ) from error
+    except (ArgumentError, ValueError):
+        # The error would quote the URL, and with it the password.
+        raise UnusableDatabase("DATABASE_URL is no database URL (postgresql://… or sqlite:///…)") from None
     match url.get_backend_name():
         case "postgresql" | "postgres":
             query = dict(url.query)
