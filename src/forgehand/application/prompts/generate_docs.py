@@ -16,7 +16,7 @@ from forgehand.domain.pull_requests import ChangeSet, Commit, PullRequest
 
 # Raise it with every change to what is said or asked here: documents of an older one are out of date.
 PROMPT_VERSION = "1"
-MAX_OUTPUT_TOKENS = 4_000
+MAX_OUTPUT_TOKENS = 16_000
 
 INSTRUCTIONS = """\
 You document a merged pull request for the developers who use and maintain the code.
