@@ -1,0 +1,90 @@
+"""Forgehand as a library: the use cases in your own event loop, with no server."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from forgehand.application.jobs.job_type import JobResult
+    from forgehand.container import Container
+    from forgehand.domain.documentation import Documentation
+    from forgehand.domain.jobs import Job
+    from forgehand.settings import Settings
+
+
+class JobFailed(Exception):
+    """The job did not complete. `kind` names the problem (the class of the error that ended it)."""
+
+    def __init__(self, kind: str, message: str, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.detail = detail
+
+    @classmethod
+    def of(cls, job: Job) -> JobFailed:
+        if job.problem is not None and job.state == "failed":
+            return cls(job.problem.kind, job.problem.message, job.problem.detail)
+        return cls("JobCancelled", f"job {job.id} is {job.state}, not completed")
+
+
+class Forgehand:
+    """Runs jobs in this process, and keeps them in memory unless told a database.
+
+    Keywords are settings by name (`database_url`, `model`, `github_token`, …) and win over the
+    environment. Local repositories may be anywhere on this machine, unless `local_roots` says where.
+    Use it as an async context manager.
+    """
+
+    def __init__(self, settings: Settings | None = None, /, **keywords: Any) -> None:
+        self._given = settings
+        self._keywords = {"database_url": "sqlite://", "local_roots": (Path("/"),)} | keywords
+        self._open = AsyncExitStack()
+        self._opened: Container | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raise InvalidSettings, UnusableDatabase, StoreOutdated, StoreNewer or StoreUnavailable."""
+        from forgehand.container import opened
+        from forgehand.settings import load
+
+        settings = self._given or load(self._keywords)
+        self._opened = await self._open.enter_async_context(opened(settings))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened = None
+        await self._open.aclose()
+
+    async def run(self, job_type: str, /, **request: Any) -> JobResult:
+        """Do a job now, here, and return the result model of its type.
+
+        Raise UnknownJobType, InvalidRequest, or JobFailed for whatever ended the job.
+        """
+        job = await self._container.run_now().run(await self.submit(job_type, **request))
+        if job.state != "completed":
+            raise JobFailed.of(job)
+        return self._container.job_types().named(job_type).result.model_validate(job.result)
+
+    async def submit(self, job_type: str, /, **request: Any) -> UUID:
+        """Queue a job for whichever worker has this database. Raise UnknownJobType or InvalidRequest."""
+        submission = await self._container.submit_job().submit(job_type, request, by="library")
+        return submission.job.id
+
+    async def job(self, job_id: UUID) -> Job:
+        """Raise JobNotFound."""
+        return await self._container.jobs().get(job_id)
+
+    async def document(self, document_id: UUID) -> Documentation:
+        """Raise DocumentationNotFound."""
+        return await self._container.documentations().get(document_id)
+
+    @property
+    def _container(self) -> Container:
+        if self._opened is None:
+            raise RuntimeError("open it first: `async with Forgehand() as hand: …`")
+        return self._opened
