@@ -46,7 +46,7 @@ from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
 from forgehand.infrastructure.sql.schema import prepare, require_current
 from forgehand.infrastructure.sql.tokens import SqlTokens
-from forgehand.infrastructure.syntax import TreeSitterSyntax
+from forgehand.infrastructure.syntax.tree_sitter_syntax import TreeSitterSyntax
 from forgehand.settings import Settings
 
 BuildUseCase: TypeAlias = Callable[[type[UseCase[Any, Any]]], UseCase[Any, Any]]

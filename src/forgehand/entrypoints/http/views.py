@@ -68,9 +68,10 @@ class JobView(View):
 
 
 class AttemptView(View):
-    """One try at a job; `outcome` is null while it runs."""
+    """One try at a job; `outcome` is null while it runs. `worker` is its host and process id."""
 
     number: int
+    worker: str
     started_at: datetime
     ended_at: datetime | None
     outcome: AttemptOutcome | None
