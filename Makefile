@@ -37,6 +37,6 @@ clean: ## Delete .venv and every cache
 .venv/.ready: pyproject.toml requirements.lock requirements-dev.lock
 	@python=$$($(FINDS_PYTHON)); test -n "$$python" || { echo "Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 1; }; \
 	echo "Making .venv with $$python and the locked dependencies (a minute or two)"; $$python -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

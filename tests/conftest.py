@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,9 +14,18 @@ from tests.services import Postgres, Redis, ServiceMissing
 
 S = TypeVar("S", Postgres, Redis)
 
+MEMORY_BYTES = 4 * 2**30
+
 OURS = ("DATABASE_URL", "REDIS_URL", "GITHUB_TOKEN", "WORKER_TYPE", "XDG_DATA_HOME")
 PREFIXES = ("FORGEHAND_", "GITHUB_A", "GIT_")
 SUFFIXES = ("_API_KEY", "_BASE_URL")
+
+
+def pytest_configure() -> None:
+    """A test that runs away with memory fails by itself, and not by taking the machine with it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or hard > MEMORY_BYTES:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, hard))
 
 
 @pytest.fixture(autouse=True)
