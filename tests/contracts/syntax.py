@@ -328,7 +328,7 @@ def _odd(): ...
         symbols = await syntax.public_symbols("a.py", source.encode()) or ()
 
         assert len(symbols) == 1
-        assert len(symbols[0].signature) <= 300
+        assert len(symbols[0].signature) <= 1000
         assert symbols[0].signature.isprintable()
 
     @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -28,15 +28,16 @@ async def breaking_markers(
     """What people said (title, description, commits, labels), then what the public symbols show.
 
     A symbol that went speaks for its members. Symbols of private modules do not count, except those of
-    Python that a package above passes on in its `__all__`.
+    Python that a package above passes on in its `__all__`, and goes on to do so.
     """
     said = dict.fromkeys((*_said_in_pull(sides.pull), *_said_in_commits(sides.pull, commits)))
     gone = {(fact.path, fact.name) for fact in symbols if fact.event is SymbolEvent.REMOVED}
     broken = [
         fact for fact in symbols if _breaks(fact) and (fact.path, fact.name.rpartition(".")[0]) not in gone
     ]
+    unlisted = {fact.name for fact in broken if fact.kind == "export"}
     exports = await _exports(sides, syntax, [fact.path for fact in broken if is_private(fact.path)])
-    shown = (_marker(fact) for fact in broken if _is_reachable(fact, exports))
+    shown = (_marker(fact) for fact in broken if _is_reachable(fact, exports, unlisted))
     return (*said, *shown)[:MOST_MARKERS]
 
 
@@ -99,8 +100,8 @@ async def _exports(sides: Sides, syntax: Syntax, paths: Iterable[str]) -> dict[s
     return found
 
 
-def _is_reachable(fact: SymbolFact, exports: dict[str, frozenset[str]]) -> bool:
+def _is_reachable(fact: SymbolFact, exports: dict[str, frozenset[str]], unlisted: set[str]) -> bool:
     if not is_private(fact.path):
         return True
     name = fact.name.partition(".")[0]
-    return any(name in exports.get(package, ()) for package in _packages(fact.path))
+    return name not in unlisted and any(name in exports.get(package, ()) for package in _packages(fact.path))

@@ -54,7 +54,7 @@ async def _compared(sides: Sides, file: FileChange, read: Reader) -> tuple[list[
     tables: list[Mapping[str, str]] = []
     for side, content in zip(("base", "head"), contents, strict=True):
         try:
-            tables.append(_requirements(content, read))
+            tables.append(await asyncio.to_thread(_requirements, content, read))
         except ValueError:
             return [], f"{shown}: dependencies not compared, it does not parse at the {side} of the change"
     before, after = tables

@@ -171,16 +171,23 @@ def _cargo(text: str) -> Iterator[Requirement]:
             yield from _versions(owner.get(section))
 
 
-_GO_REQUIRE = re.compile(r"^\s*(?:require\s+)?([\w.~-]+(?:/[\w.~/-]+)?)\s+(v\d\S*)\s*(//.*)?$")
-_GO_VERSION = re.compile(r"^(go|toolchain)\s+(\S+)")
+_GO_REQUIRE = re.compile(r"\s*(?:require\s+)?([\w.~-]+(?:/[\w.~/-]+)?)\s+(v\d\S*)\s*(//.*)?")
+_GO_VERSION = re.compile(r"(go|toolchain)\s+(\S+)")
 
 
 def _go_mod(text: str) -> Iterator[Requirement]:
     """What the module needs itself: `// indirect` lines follow from that."""
-    for line in re.sub(r"(?ms)^(?:exclude|replace|retract)\s*\(.*?^\)", "", text).splitlines():
-        if version := _GO_VERSION.match(line):
+    other_block = False
+    for line in text.splitlines():
+        if line.rstrip().endswith("("):
+            other_block = not line.startswith("require")
+        elif line.startswith(")"):
+            other_block = False
+        elif version := _GO_VERSION.match(line):
             yield version[1], version[2]
-        elif (match := _GO_REQUIRE.match(line)) and "indirect" not in (match[3] or ""):
+        elif (
+            not other_block and (match := _GO_REQUIRE.fullmatch(line)) and "indirect" not in (match[3] or "")
+        ):
             yield match[1], match[2]
 
 
@@ -188,7 +195,7 @@ def _pom(text: str) -> Iterator[Requirement]:
     if re.search(r"<!(?:DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise ManifestBroken("it declares a document type, which is not read")
     try:
-        root = ET.fromstring(re.sub(r"^\s*<\?xml.*?\?>", "", text))  # noqa: S314 - no entities: see above
+        root = ET.fromstring(re.sub(r"^\s*<\?xml.*?\?>", "", text))  # noqa: S314 - no entities
     except ET.ParseError as error:
         raise ManifestBroken("not XML") from error
     properties = {
@@ -217,18 +224,17 @@ def _coordinates(element: ET.Element, properties: Mapping[str, str]) -> Iterator
 
 
 _GRADLE_DEPENDENCY = re.compile(
-    r"""^\s*\w*(?:api|implementation|compile|compileonly|runtimeonly|classpath|annotationprocessor|kapt|ksp)"""
+    r"""\s*\w*(?:api|implementation|compile|compileonly|runtimeonly|classpath|annotationprocessor|kapt|ksp)"""
     r"""\s*\(?\s*(?:platform\s*\(\s*)?["']([\w.-]+:[\w.-]+)(?::([^"'@:]+))?[^"']*["']""",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
-_GRADLE_PLUGIN = re.compile(
-    r"""^\s*id\s*\(?\s*["']([\w.-]+)["']\s*\)?\s*version\s*\(?\s*["']([^"']+)["']""", re.MULTILINE
-)
+_GRADLE_PLUGIN = re.compile(r"""\s*id\s*\(?\s*["']([\w.-]+)["']\s*\)?\s*version\s*\(?\s*["']([^"']+)["']""")
 
 
 def _gradle(text: str) -> Iterator[Requirement]:
-    for pattern in (_GRADLE_DEPENDENCY, _GRADLE_PLUGIN):
-        yield from ((name, version or ANY) for name, version in pattern.findall(text))
+    for line in text.splitlines():
+        if match := _GRADLE_DEPENDENCY.match(line) or _GRADLE_PLUGIN.match(line):
+            yield match[1], match[2] or ANY
 
 
 def _version_catalog(text: str) -> Iterator[Requirement]:
@@ -250,15 +256,13 @@ def _version_catalog(text: str) -> Iterator[Requirement]:
         yield str(name or alias), _version(versions.get(reference) if isinstance(reference, str) else version)
 
 
-_USES = re.compile(
-    r"""^\s*(?:-\s*)?["']?uses["']?:\s*["']?([^\s"'@#]+)@([^\s"'#]+)["']?(?:\s*#\s*(\S+))?""", re.MULTILINE
-)
+_USES = re.compile(r"""\s*(?:-\s*)?["']?uses["']?:\s*["']?([^\s"'@#]+)@([^\s"'#]+)["']?(?:\s*#\s*(\S+))?""")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def _actions(text: str) -> Iterator[Requirement]:
     """Commits are shortened, and followed by the version that a comment names somewhere in the file."""
-    used = _USES.findall(text)
+    used = [match.groups() for line in text.splitlines() if (match := _USES.match(line))]
     versions = {(name, reference): comment for name, reference, comment in used if comment}
     for name, reference, _ in used:
         short = reference[:12] if _COMMIT.fullmatch(reference) else reference
@@ -266,16 +270,17 @@ def _actions(text: str) -> Iterator[Requirement]:
         yield name, f"{short} # {version}" if version else short
 
 
-_HOOK = re.compile(
-    r"""^\s*-\s*repo:\s*["']?(\S+?)["']?\s*$(?:\n(?!\s*-\s*repo:).*)*?\n\s*rev:\s*["']?([^\s"'#]+)""",
-    re.MULTILINE,
-)
+_HOOKS = re.compile(r"""\s*(?:-\s*)?(repo|rev):\s*["']?([^\s"'#]+)""")
 
 
 def _pre_commit(text: str) -> Iterator[Requirement]:
-    for url, revision in _HOOK.findall(text):
-        name = re.sub(r"^[a-z+]+://(?:[^/@]*@)?(?:github\.com/)?", "", url).removesuffix(".git")
-        yield name, revision
+    name = None
+    for line in text.splitlines():
+        match = _HOOKS.match(line)
+        if match and match[1] == "repo":
+            name = re.sub(r"^[a-z+]+://(?:[^/@]*@)?(?:github\.com/)?", "", match[2]).removesuffix(".git")
+        elif match and name:
+            yield name, match[2]
 
 
 _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(

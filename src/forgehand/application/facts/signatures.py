@@ -16,8 +16,10 @@ def is_incompatible(path: str, before: str, after: str) -> bool:
 
     Python and JavaScript or TypeScript let a function grow optional parameters at the end (Python
     also keyword ones anywhere); in the other languages any difference counts. Python's annotations
-    do not. Signatures may have been cut: what is missing is not judged.
+    do not. A signature that was cut is not judged.
     """
+    if before.endswith("…") or after.endswith("…"):
+        return False
     if path.endswith(_PYTHON):
         return _python_breaks(_parameters(before), _parameters(after)) or _is_async(before) != _is_async(
             after

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 NAME_LIMIT = 200
-SIGNATURE_LIMIT = 300
+SIGNATURE_LIMIT = 1000
 DEEPEST_NESTING = 12
-_WRAPPED_START = re.compile(r"([(\[])\s+")
-_WRAPPED_END = re.compile(r"(?:,\s*|\s+)([)\]])")
+_COMMENT_SIGN = re.compile(r"#|//|/\*")
+_WRAPPED_START = re.compile(r"([(\[]) ")
+_WRAPPED_END = re.compile(r"(?:, ?| )([)\]])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Declaration:
 
 def _unwrapped(header: str) -> str:
     """As if it had been written on one line."""
-    return _WRAPPED_END.sub(r"\1", _WRAPPED_START.sub(r"\1", header.rstrip(" \t\r\n{;")))
+    line = " ".join(header.split()).rstrip(" {;")
+    return _WRAPPED_END.sub(r"\1", _WRAPPED_START.sub(r"\1", line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,17 @@ class Code:
         return None if named is None else self.text(named)
 
     def header(self, node: Node) -> str:
-        """`node` up to its body."""
+        """`node` up to its body, without the comments in between."""
         body = node.child_by_field_name("body")
-        return self.between(node.start_byte, node.end_byte if body is None else body.start_byte)
+        end = node.end_byte if body is None else body.start_byte
+        text = self.between(node.start_byte, end)
+        if not _COMMENT_SIGN.search(text):
+            return text
+        kept, position = [], node.start_byte
+        for comment in _comments(node, end):
+            kept.append(self.between(position, comment.start_byte))
+            position = comment.end_byte
+        return "".join((*kept, self.between(position, end)))
 
     def without(self, node: Node, parts: Collection[Node]) -> str:
         """`node` without some of its descendants, which come in order and do not overlap."""
@@ -86,3 +96,14 @@ def children(node: Node | None) -> Iterator[Node]:
         if child is not None and child.is_named:
             yield child
         more = cursor.goto_next_sibling()
+
+
+def _comments(node: Node, end: int, depth: int = 0) -> Iterator[Node]:
+    """The comments in `node` that end before `end`, in order."""
+    for child in children(node):
+        if child.end_byte > end:
+            return
+        if child.type.endswith("comment"):
+            yield child
+        elif depth < DEEPEST_NESTING:
+            yield from _comments(child, end, depth + 1)
