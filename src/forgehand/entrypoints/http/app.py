@@ -14,7 +14,7 @@ from forgehand.entrypoints.http.front import Front
 from forgehand.entrypoints.http.gate import Gate
 from forgehand.entrypoints.http.health import Readiness
 from forgehand.entrypoints.http.in_process import InProcess
-from forgehand.entrypoints.http.problems import Problems
+from forgehand.entrypoints.http.problems import JsonRequest, Problems
 from forgehand.entrypoints.http.views import JobViews
 
 
@@ -31,6 +31,7 @@ def create_app(container: Container) -> Litestar:
         logging_config=None,
         openapi_config=openapi.config(container.job_types()),
         plugins=[PydanticPlugin(prefer_alias=True)],
+        request_class=JsonRequest,
         request_max_body_size=jobs.LARGEST_BODY,
     )
     app.state.in_process = running
@@ -63,7 +64,7 @@ def _api(container: Container) -> Router:
 
 def _dependencies(container: Container, running: InProcess) -> dict[str, Provide]:
     job_views = JobViews(container.job_types(), container.clock())
-    readiness = Readiness(container.checks())
+    readiness = Readiness(container.checks(), container.redactor().text)
     return {
         "documentations": _given(container.documentations()),
         "in_process": _given(running),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, QueryParameter, SkipValidation
+from litestar.params import FromPath, FromQuery, PathParameter, QueryParameter, SkipValidation
 
 from forgehand.application.documents import DocumentView
 from forgehand.application.ports.documentations import Documentations, PullRequestRecords
@@ -21,6 +21,7 @@ from forgehand.entrypoints.http.problems import RecordNotFound
 
 _JSON = "application/json"
 _MARKDOWN = "text/markdown"
+_LARGEST_NUMBER = 2**31 - 1
 _ASKED = problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED)
 _ASKED_FOR_ONE = problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND)
 
@@ -51,7 +52,7 @@ async def get_document(
     vary = {"Vary": "Accept"}
     if request.accept.best_match([_JSON, _MARKDOWN], _JSON) == _MARKDOWN:
         text: Any = markdown(document)
-        return Response(text, media_type=f"{_MARKDOWN}; charset=utf-8", headers=vary)
+        return Response(text, media_type=_MARKDOWN, headers=vary)
     return Response(DocumentView.of(document), media_type=_JSON, headers=vary)
 
 
@@ -74,7 +75,7 @@ async def diff_documents(
 async def get_pull_request(
     owner: FromPath[str],
     name: FromPath[str],
-    number: FromPath[int],
+    number: Annotated[int, PathParameter(ge=1, le=_LARGEST_NUMBER)],
     records: NamedDependency[SkipValidation[PullRequestRecords]],
 ) -> views.PullRequestView:
     """Give what is kept of a pull request, and where it stands with its documentation."""

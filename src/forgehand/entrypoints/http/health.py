@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from forgehand.application.jobs.submit import Fault
-from forgehand.application.ports.failures import Permanent
+from forgehand.application.ports.jobs import StoreNewer, StoreOutdated
 from forgehand.entrypoints.http.openapi import NO_TOKEN, problem_responses
 from forgehand.entrypoints.http.problems import NotReady
 from forgehand.entrypoints.http.views import HealthView
@@ -25,9 +25,10 @@ _PATIENCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`checks` return for what can be used, and raise otherwise."""
+    """`checks` return for what can be used, and raise otherwise; `redact` is for what they say."""
 
     checks: Mapping[str, Callable[[], Awaitable[None]]]
+    redact: Callable[[str], str]
 
     async def require(self) -> None:
         """Raise NotReady, naming all that cannot be used."""
@@ -39,10 +40,11 @@ class Readiness:
     async def _fault(self, name: str, check: Callable[[], Awaitable[None]]) -> Fault | None:
         try:
             await asyncio.wait_for(check(), _PATIENCE)
-        except Permanent as error:
+        except (StoreOutdated, StoreNewer) as error:
             return Fault(name, str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not ready
-            logger.warning("%s is not ready: %s", name, type(error).__name__)
+            # Whoever asks here has shown no token: where it is and what it says stays in the log.
+            logger.warning("%s is not ready: %s", name, self.redact(str(error) or type(error).__name__))
             return Fault(name, "it cannot be reached")
         return None
 

@@ -106,13 +106,15 @@ async def refuse_unknown_type(
 async def list_jobs(
     jobs: NamedDependency[SkipValidation[Jobs]],
     job_views: NamedDependency[SkipValidation[views.JobViews]],
-    job_type: Annotated[list[str] | None, QueryParameter(name="type", description="of these types")] = None,
-    state: Annotated[list[JobState] | None, QueryParameter(description="in these states")] = None,
+    types: Annotated[list[str] | None, QueryParameter(name="type", description="of these types")] = None,
+    states: Annotated[
+        list[JobState] | None, QueryParameter(name="state", description="in these states")
+    ] = None,
     limit: Limit = 50,
     cursor: FromQuery[str | None] = None,
 ) -> views.JobPageView:
     """List jobs, newest first."""
-    wanted = JobFilter(types=job_type or (), states=state or ())
+    wanted = JobFilter(types=types or (), states=states or ())
     page = await paged(jobs.page(wanted, limit=limit, cursor=cursor), cursor)
     return views.JobPageView(items=[job_views.job(job) for job in page.items], next_cursor=page.next_cursor)
 

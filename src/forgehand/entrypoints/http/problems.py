@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import ClientException, HTTPException
 from pydantic import BaseModel
 
 from forgehand.application.jobs.job_type import UnknownJobType
@@ -85,6 +85,18 @@ class ProblemView(BaseModel):
     status: int
     detail: str
     errors: list[FaultView] | None = None
+
+
+class JsonRequest(Request[Any, Any, Any]):
+    """A request whose body may be anything."""
+
+    async def json(self) -> Any:
+        try:
+            return await super().json()
+        except RecursionError as error:
+            raise ClientException("the body is nested too deeply") from error
+        except UnicodeError as error:
+            raise ClientException("the body is not UTF-8") from error
 
 
 @dataclass(frozen=True, slots=True)
