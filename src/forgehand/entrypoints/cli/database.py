@@ -8,7 +8,13 @@ from forgehand.entrypoints.cli.exits import ExitCode
 from forgehand.entrypoints.cli.printing import show
 
 if TYPE_CHECKING:
+    from forgehand.infrastructure.sql.database import Database
     from forgehand.settings import Settings
+
+
+def place_of(database: Database) -> str:
+    """Where a person finds it: a file, or an address without its password."""
+    return database.url.database or "memory" if database.sqlite else database.location
 
 
 async def upgrade_database(settings: Settings) -> ExitCode:
@@ -21,9 +27,9 @@ async def upgrade_database(settings: Settings) -> ExitCode:
         database = container.database()
         before = await upgrade(database)
         if before == HEAD:
-            show(f"{database.location} is at revision {HEAD} already: nothing to do.")
+            show(f"{place_of(database)} is at revision {HEAD} already: nothing to do.")
         else:
-            show(f"{database.location} is upgraded from {before or 'nothing'} to {HEAD}.")
+            show(f"{place_of(database)} is upgraded from {before or 'nothing'} to {HEAD}.")
     finally:
         await container.closing().close()
     return ExitCode.OK

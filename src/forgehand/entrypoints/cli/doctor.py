@@ -14,6 +14,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from forgehand.entrypoints.cli.database import place_of
 from forgehand.entrypoints.cli.exits import ExitCode
 from forgehand.entrypoints.cli.printing import show, show_json
 
@@ -109,7 +110,7 @@ async def _database(container: Container) -> Finding:
         return Finding("database", State.BROKEN, "does not answer", "check DATABASE_URL and the server")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return Finding("database", State.BROKEN, str(error), "check DATABASE_URL and the server")
-    return Finding("database", State.OK, f"{database.location}, at the revision that this version needs")
+    return Finding("database", State.OK, f"{place_of(database)}, at the revision that this version needs")
 
 
 async def _redis(container: Container, settings: Settings) -> Finding:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import typer
+from pydantic.alias_generators import to_camel
 
 from forgehand.application.ports.jobs import JobFilter
 from forgehand.application.untrusted import one_line
@@ -83,7 +84,7 @@ async def show_job(container: Container, job_id: UUID, *, as_json: bool) -> Exit
         show_json(
             _job_json(job, now)
             | {"attempts": [_attempt_json(each) for each in attempts]}
-            | {"modelCalls": [_event_json(each) for each in calls]}
+            | {"modelCalls": [_call_json(each) for each in calls]}
         )
         return ExitCode.OK
     _show_job(job, now)
@@ -204,6 +205,11 @@ def _event_json(event: JobEvent) -> dict[str, Any]:
         "kind": event.kind.value,
         "data": dict(event.data),
     }
+
+
+def _call_json(event: JobEvent) -> dict[str, Any]:
+    called = {to_camel(key): value for key, value in event.data.items()}
+    return {"sequence": event.sequence, "at": event.at.isoformat(), **called}
 
 
 def _line(name: str, value: object) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from forgehand.application.redaction import Redactor
 
-_NOISY = ("asyncio", "httpx", "httpcore", "uvicorn.access", "aiosqlite", "hishel", "markdown_it")
+_NOISY = ("asyncio", "httpx", "httpcore", "uvicorn", "dramatiq", "aiosqlite", "hishel", "markdown_it")
 
 
 class _Redacted(logging.Formatter):

@@ -36,4 +36,7 @@ def place(text: str) -> Place:
 
 
 def _on_disk(path: Path) -> Place:
-    return Place(str(path.absolute()), local=True)
+    """A folder inside a clone means the clone."""
+    path = path.absolute()
+    top = next((folder for folder in (path, *path.parents) if (folder / ".git").exists()), path)
+    return Place(str(top), local=True)

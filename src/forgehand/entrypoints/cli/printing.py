@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 from forgehand.application.untrusted import one_line
@@ -58,6 +61,14 @@ def show_rows(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     for row in cells:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     Console().print(table)
+
+
+def own_command() -> str:
+    """What to type to call this program again: its name where the PATH has it, else where it is."""
+    installed = Path(sys.executable).with_name("forgehand")
+    if shutil.which("forgehand") or not installed.exists():
+        return "forgehand"
+    return shlex.quote(str(installed))
 
 
 class Shown(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from forgehand.application.access import new_token
 from forgehand.application.ports.tokens import TokenNotFound
 from forgehand.domain.access import Role
+from forgehand.entrypoints.cli.database import place_of
 from forgehand.entrypoints.cli.exits import DataFolderInUse, ExitCode
 from forgehand.entrypoints.cli.printing import say, show, show_json
 from forgehand.entrypoints.worker import queues, work
+from forgehand.entrypoints.worker.signals import on_signal
 
 if TYPE_CHECKING:
     from forgehand.container import Container
@@ -78,14 +81,19 @@ async def up(container: Container) -> ExitCode:
     """HTTP and workers in this process, with a token of its own. Raise CannotListen."""
     settings = container.settings()
     async with own_token(container, f"up {socket.gethostname()}:{settings.home}", Role.ADMIN) as token:
-        await http_and_pump(container, settings.host, settings.port, partial(_announce, container, token))
+        with on_signal(_left_to_the_server):
+            await http_and_pump(container, settings.host, settings.port, partial(_announce, container, token))
     return ExitCode.OK
+
+
+def _left_to_the_server(_: signal.Signals) -> None:
+    """The server hears the signal too, and its end ends the rest: nothing is to be cancelled."""
 
 
 def _announce(container: Container, token: str, url: str) -> None:
     show(f"url: {url}")
     show(f"token: {token}")
-    say(f"Data is kept in {container.database().location}. The token is valid until this process ends.")
+    say(f"Data is kept in {place_of(container.database())}. The token is valid until this process ends.")
     say(f'Try: curl -H "Authorization: Bearer $TOKEN" {url}/api/jobs')
     say("Ctrl-C ends it.")
 
@@ -95,7 +103,8 @@ async def serve_http(container: Container) -> ExitCode:
     from forgehand.entrypoints.http.server import serve
 
     settings = container.settings()
-    await serve(container, settings.host, settings.port, listening=lambda url: show(f"url: {url}"))
+    with on_signal(_left_to_the_server):
+        await serve(container, settings.host, settings.port, listening=lambda url: show(f"url: {url}"))
     return ExitCode.OK
 
 

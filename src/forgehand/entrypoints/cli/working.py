@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ async def run_job(
         show_json(model.model_dump(mode="json", by_alias=True))
     else:
         for name, value in result.items():
-            show(f"{name}: {value}")
+            show(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
     say(f"Job {job_id} is completed.")
     return ExitCode.OK
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgehand.client import JobFailed
 from forgehand.domain.access import Role
+from forgehand.entrypoints.cli.database import place_of
 from forgehand.entrypoints.cli.demo.sample import NUMBER, REPLIES, build
 from forgehand.entrypoints.cli.exits import ExitCode
-from forgehand.entrypoints.cli.printing import Shown, say, show_markdown, spinner
+from forgehand.entrypoints.cli.printing import Shown, own_command, say, show_markdown, spinner
 from forgehand.entrypoints.cli.serving import http_and_pump, own_token
 
 if TYPE_CHECKING:
@@ -87,7 +89,8 @@ async def _talk(container: Container, url: asyncio.Future[str], token: str, samp
         if job["state"] != "completed":
             problem = job.get("problem") or {"kind": "JobCancelled", "message": "the job was cancelled"}
             raise JobFailed(problem["kind"], problem["message"])
-        say(f"Worker: job {job['id']} is completed")
+        news = "" if job["result"]["created"] else "; nothing had changed, so the model was not asked again"
+        say(f"Worker: job {job['id']} is completed{news}")
         document_id = job["result"]["documentationId"]
         document = await client.get(f"/api/docs/{document_id}", headers={"Accept": "text/markdown"})
         document.raise_for_status()
@@ -111,8 +114,8 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
 
 def _say_what_next(container: Container, sample: Path, document_id: str) -> None:
     say("")
-    say(f"Stored as document {document_id} in {container.database().location}")
+    say(f"Stored as document {document_id} in {place_of(container.database())}")
     say("Next, in your own clone, for a pull request that is merged:")
-    say("  forgehand docs --repo . --pr NUMBER")
+    say(f"  {own_command()} docs --repo . --pr NUMBER")
     say("Or look around in the sample:")
-    say(f"  forgehand docs --repo {sample} --since 2024-01-01")
+    say(f"  {own_command()} docs --repo {shlex.quote(str(sample))} --since 2024-01-01")
