@@ -26,7 +26,7 @@ from tests.repositories import Sample, build_sample
 
 Json = dict[str, Any]
 
-TOKEN: Final = "ghp_fake0123456789abcdefghijklmnopqrstuv"
+TOKEN: Final = "fake-token-of-the-forgehand-bot"
 DAY_ONE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 COMMITS_LISTED: Final = 250
 FILES_LISTED: Final = 3_000
