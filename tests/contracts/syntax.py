@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -232,6 +231,7 @@ ABSURD = {
     "a hundred thousand parentheses": b"(" * 100_000,
     "balanced nesting": b"f(" * 100_000 + b")" * 100_000,
     "generics without end": b"a<" * 100_000,
+    "arrows without end": b"a => " * 50_000,
     "one line of a megabyte": b"x = 1;" * 175_000,
     "nested blocks": b"if (x) {" * 30_000,
     "nested classes": b"class A { " * 20_000,
@@ -336,11 +336,8 @@ def _odd(): ...
     async def test_absurd_source_neither_raises_nor_hangs(
         self, syntax: Syntax, suffix: str, source: bytes
     ) -> None:
-        began = time.process_time()
-
-        await syntax.public_symbols(f"absurd{suffix}", source)
-
-        assert time.process_time() - began < 10
+        async with asyncio.timeout(20):
+            await syntax.public_symbols(f"absurd{suffix}", source)
 
     async def test_files_are_read_at_the_same_time(self, syntax: Syntax) -> None:
         found = await asyncio.gather(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -232,10 +233,10 @@ class TestSymbols:
         )
 
     async def test_a_file_that_takes_too_long_to_parse_is_noted_instead(self) -> None:
-        host = TwoRevisions({"a.py": "def f(): ..."}, {"a.py": "def g(): ...\n" * 10_000})
+        host = TwoRevisions({"a.py": "def f(): ..."}, {"a.py": "def g(): ...\n" * 39_000})
         changes = ChangeSet((), host.changed({}))
 
-        facts = await gather_facts(host, TreeSitterSyntax(seconds=0.005), "demo", PULL, changes)
+        facts = await gather_facts(host, TreeSitterSyntax(seconds=0.05), "demo", PULL, changes)
 
         assert facts.symbols == ()
         assert facts.notes == ("a.py: public symbols not compared, it takes too long to parse",)
@@ -258,17 +259,18 @@ class TestSymbols:
                 self.now += 1
                 self.most = max(self.most, self.now)
                 try:
+                    await asyncio.sleep(0)
                     return await TwoRevisions.file(self, location, revision, path, limit)
                 finally:
                     self.now -= 1
 
-        files = {f"m{i}.py": "" for i in range(40)}
+        files = {f"m{i}.py": "" for i in range(20)} | {f"m{i}/go.mod": "" for i in range(20)}
         host = Crowded(files, files)
 
         await gather_facts(host, TreeSitterSyntax(), "demo", PULL, ChangeSet((), host.changed({})))
 
         assert len(host.asked) == 80
-        assert host.most <= AT_ONCE
+        assert 1 < host.most <= AT_ONCE
 
     async def test_source_in_another_encoding_is_compared_all_the_same(self) -> None:
         before = "def f():\n    return 'é'\n".encode("latin-1")

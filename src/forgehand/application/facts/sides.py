@@ -35,27 +35,29 @@ class Sides:
 
         Raise Unreadable.
         """
-        async with self._slots:
-            before, after = await asyncio.gather(self._base(file), self._head(file))
+        before, after = await asyncio.gather(self._base(file), self._head(file))
         return before, after
 
     async def base(self, path: str) -> bytes | None:
         """Any file at base, if it can be had."""
-        async with self._slots:
-            return await self.host.file(self.location, self.pull.base_sha, path, self.limit)
+        return await self._content(self.pull.base_sha, path)
 
     async def _base(self, file: FileChange) -> bytes | None:
         if file.status in _CREATED:
             return None
-        return await self._content(self.pull.base_sha, file.previous_path or file.path)
+        return await self._needed(self.pull.base_sha, file.previous_path or file.path)
 
     async def _head(self, file: FileChange) -> bytes | None:
         if file.status is ChangeStatus.REMOVED:
             return None
-        return await self._content(self.pull.head_sha, file.path)
+        return await self._needed(self.pull.head_sha, file.path)
 
-    async def _content(self, revision: str, path: str) -> bytes:
-        content = await self.host.file(self.location, revision, path, self.limit)
+    async def _needed(self, revision: str, path: str) -> bytes:
+        content = await self._content(revision, path)
         if content is None:
             raise Unreadable(path)
         return content
+
+    async def _content(self, revision: str, path: str) -> bytes | None:
+        async with self._slots:
+            return await self.host.file(self.location, revision, path, self.limit)

@@ -14,6 +14,7 @@ from forgehand.domain.documentation import SymbolEvent, SymbolFact
 from forgehand.domain.pull_requests import ChangeStatus, FileChange
 
 FILE_LIMIT = 512 * 1024
+FILES_AT_ONCE = 4
 MOST_FILES = 100
 MOST_SYMBOLS = 1000
 
@@ -30,7 +31,10 @@ async def symbol_facts(
     file of the same change unaltered is no fact.
     """
     readable = [file for file in files if await _is_readable(syntax, file)]
-    compared = await asyncio.gather(*(_compared(sides, syntax, file) for file in readable[:MOST_FILES]))
+    turns = asyncio.Semaphore(FILES_AT_ONCE)
+    compared = await asyncio.gather(
+        *(_compared(turns, sides, syntax, file) for file in readable[:MOST_FILES])
+    )
     changes = _without_moves([change for found, _ in compared for change in found])
     notes = [note for _, note in compared if note]
     if len(readable) > MOST_FILES:
@@ -51,19 +55,19 @@ async def _is_readable(syntax: Syntax, file: FileChange) -> bool:
     )
 
 
-async def _compared(sides: Sides, syntax: Syntax, file: FileChange) -> tuple[list[_Change], str | None]:
-    shown = one_line(file.path, 200)
-    try:
-        before, after = await sides.both(file)
-    except Unreadable:
-        return (
-            [],
-            f"{shown}: public symbols not compared, it is {sides.why_not}",
-        )
-    old = await _symbols(syntax, file.previous_path or file.path, before)
-    new = await _symbols(syntax, file.path, after)
+async def _compared(
+    turns: asyncio.Semaphore, sides: Sides, syntax: Syntax, file: FileChange
+) -> tuple[list[_Change], str | None]:
+    shown = f"{one_line(file.path, 200)}: public symbols not compared"
+    async with turns:
+        try:
+            before, after = await sides.both(file)
+        except Unreadable:
+            return [], f"{shown}, it is {sides.why_not}"
+        old = await _symbols(syntax, file.previous_path or file.path, before)
+        new = await _symbols(syntax, file.path, after)
     if old is None or new is None:
-        return [], f"{shown}: public symbols not compared, it takes too long to parse"
+        return [], f"{shown}, it takes too long to parse"
     return [(file.path, *pair) for pair in compare(old, new)], None
 
 

@@ -3,90 +3,77 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+import json
+import subprocess
+import sys
+import threading
+import weakref
+from contextlib import suppress
 
 from forgehand.application.ports.syntax import Symbol
-from forgehand.infrastructure.syntax import go, java, javascript, python, rust
-from forgehand.infrastructure.syntax.declarations import Code, Declaration
+from forgehand.infrastructure.syntax.grammars import grammar_for
 
-if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Tree
+_PROCESS = "forgehand.infrastructure.syntax.parser_process"
 
 
-@dataclass(frozen=True, slots=True)
-class _Grammar:
-    """Where a language's parser is (a function of a module) and who reads its trees."""
-
-    module: str
-    function: str
-    read: Callable[[Code, Node], Iterator[Declaration]]
-
-
-_PYTHON = _Grammar("tree_sitter_python", "language", python.read)
-_JAVASCRIPT = _Grammar("tree_sitter_javascript", "language", javascript.read)
-_TYPESCRIPT = _Grammar("tree_sitter_typescript", "language_typescript", javascript.read)
-_TSX = _Grammar("tree_sitter_typescript", "language_tsx", javascript.read)
-_GO = _Grammar("tree_sitter_go", "language", go.read)
-_JAVA = _Grammar("tree_sitter_java", "language", java.read)
-_RUST = _Grammar("tree_sitter_rust", "language", rust.read)
-_GRAMMARS = {
-    **dict.fromkeys((".py", ".pyi"), _PYTHON),
-    **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx"), _JAVASCRIPT),
-    **dict.fromkeys((".ts", ".mts", ".cts"), _TYPESCRIPT),
-    ".tsx": _TSX,
-    ".go": _GO,
-    ".java": _JAVA,
-    ".rs": _RUST,
-}
-_CHUNK = 65_536
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
 class TreeSitterSyntax:
     """Reads Python, JavaScript, TypeScript, Go, Java and Rust. A grammar is loaded when first needed.
 
-    A file that takes more than `seconds` of processor time is given up: some input that is no
-    source code costs a grammar minutes and gigabytes.
+    Parsing happens in one process of its own, started when first needed, without our environment: a
+    few kilobytes that are no source code can cost a grammar minutes and gigabytes. A file that takes
+    more than `seconds` of processor time or `memory` bytes ends that process and is given up; the
+    next file gets a new one. It ends with this object.
     """
 
-    seconds: float = 1.0
+    def __init__(self, *, seconds: float = 1.0, memory: int = 768 * 1024 * 1024) -> None:
+        self._command = [sys.executable, "-I", "-m", _PROCESS, str(seconds), str(memory)]
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
 
     async def public_symbols(self, path: str, source: bytes) -> tuple[Symbol, ...] | None:
-        grammar = _GRAMMARS.get(PurePosixPath(path).suffix.lower())
-        if grammar is None:
+        if grammar_for(path) is None:
             return None
-        return await asyncio.to_thread(self._read, grammar, source)
+        return await asyncio.to_thread(self._ask, path, source) if source else ()
 
-    def _read(self, grammar: _Grammar, source: bytes) -> tuple[Symbol, ...] | None:
-        source = source.removeprefix(_BYTE_ORDER_MARK)
-        tree = self._parse(_language(grammar.module, grammar.function), source)
-        if tree is None:
-            return None
-        return tuple(found.symbol() for found in grammar.read(Code(source), tree.root_node))
+    def _ask(self, path: str, source: bytes) -> tuple[Symbol, ...] | None:
+        request = json.dumps({"path": path, "size": len(source)}).encode() + b"\n"
+        with self._turn:
+            answer = _answer(self._running(), request + source)
+        return tuple(Symbol(*fields) for fields in json.loads(answer)) if answer else None
 
-    def _parse(self, language: Language, source: bytes) -> Tree | None:
-        from tree_sitter import Parser
-
-        end = time.thread_time() + self.seconds
-        try:
-            # Only a parse that reads through a callback can be stopped; it must be given real bytes.
-            return Parser(language).parse(
-                lambda offset, _: source[offset : offset + _CHUNK],
-                progress_callback=lambda _offset, _failed: time.thread_time() > end,
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},
             )
-        except ValueError:
-            return None
+            weakref.finalize(self, _end, self._process)
+        return self._process
 
 
-@cache
-def _language(module: str, function: str) -> Language:
-    from tree_sitter import Language
+def _answer(process: subprocess.Popen[bytes], request: bytes) -> bytes:
+    """Empty where the process did not live to give one."""
+    assert process.stdin is not None  # noqa: S101 - it was opened with pipes
+    assert process.stdout is not None  # noqa: S101 - see above
+    try:
+        process.stdin.write(request)
+        process.stdin.flush()
+        answer = process.stdout.readline()
+    except BrokenPipeError:
+        answer = b""
+    if not answer.endswith(b"\n"):
+        _end(process)
+        return b""
+    return answer
 
-    return Language(getattr(import_module(module), function)())
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(BrokenPipeError):
+            if pipe is not None:
+                pipe.close()
