@@ -37,8 +37,27 @@ class Priority(IntEnum):
     URGENT = 40
 
 
+class ParentPolicy(StrEnum):
+    """What becomes of a waiting job when a job it waits for fails or is cancelled."""
+
+    FAIL = "fail"
+    RELEASE = "release"
+
+
 class InvalidPolicy(DomainError):
-    """A retry policy that could not work."""
+    """A retry policy or a rate limit that could not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `starts` attempts begin within any window of `per`, whatever the number of workers."""
+
+    starts: int
+    per: timedelta = timedelta(minutes=1)
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.per <= timedelta(0):
+            raise InvalidPolicy(f"not a usable rate limit: {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +122,21 @@ class Job:
     timeout: timedelta | None = None
     on_behalf_of: str | None = None
     unique_key: str | None = None
+    tags: tuple[str, ...] = ()
+    blockers: int = 0
+    cancel_at: datetime | None = None
     progress: int = 0
     note: str | None = None
     result: JsonObject | None = None
     problem: JobProblem | None = None
 
     def condition(self, now: datetime) -> str:
-        """The state, with what is derived: scheduled, retrying, dead."""
+        """The state, with what is derived: waiting, scheduled, retrying, cancelling, dead."""
         match self.state:
+            case JobState.PENDING if self.blockers:
+                return "waiting"
+            case JobState.RUNNING if self.cancel_at:
+                return "cancelling"
             case JobState.PENDING if self.attempts:
                 return "retrying"
             case JobState.PENDING if self.run_at > now:
@@ -184,6 +210,15 @@ class Claimed:
             self.lease, JobState.PENDING, AttemptOutcome.FAILED, at, run_at=at + wait, problem=problem
         )
 
+    def cancel(self, at: datetime) -> Settlement:
+        return Settlement(self.lease, JobState.CANCELLED, AttemptOutcome.CANCELLED, at)
+
+    def snooze(self, problem: JobProblem, at: datetime, wait: timedelta) -> Settlement:
+        """Back to pending after `wait`, the attempt not spent."""
+        return Settlement(
+            self.lease, JobState.PENDING, AttemptOutcome.RETURNED, at, run_at=at + wait, problem=problem
+        )
+
     def hand_back(self, at: datetime) -> Settlement:
         """Back to pending at once, the attempt not spent."""
         return Settlement(self.lease, JobState.PENDING, AttemptOutcome.RETURNED, at, run_at=at)
@@ -202,7 +237,14 @@ class EventKind(StrEnum):
     LOST = "lost"
     COMPLETED = "completed"
     FAILED = "failed"
+    CANCELLING = "cancelling"
     CANCELLED = "cancelled"
+    REPLAYED = "replayed"
+    RELEASED = "released"
+
+    @property
+    def terminal(self) -> bool:
+        return self in {EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,19 @@ from typing import Protocol
 from uuid import UUID
 
 from forgehand.application.ports.failures import Permanent, Transient
-from forgehand.domain.jobs import Attempt, Job, JobEvent, JobState, JsonObject, Priority
+from forgehand.domain.jobs import Attempt, Job, JobEvent, JobState, JsonObject, ParentPolicy, Priority
 
 
 class JobNotFound(Permanent):
     """There is no such job."""
+
+
+class ParentNotFound(Permanent):
+    """A job waits for a job that does not exist."""
+
+
+class NotReplayable(Permanent):
+    """Only a failed or cancelled job can be replayed."""
 
 
 class IdempotencyConflict(Permanent):
@@ -63,6 +71,9 @@ class NewJob:
     timeout: timedelta | None = None
     on_behalf_of: str | None = None
     unique_key: str | None = None
+    tags: tuple[str, ...] = ()
+    after: tuple[UUID, ...] = ()
+    on_parent_failure: ParentPolicy = ParentPolicy.FAIL
     idempotency: IdempotencyKey | None = None
 
 
@@ -75,12 +86,31 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamedEvent:
+    """An event of any job, and the position after it (opaque, orders nothing)."""
+
+    position: str
+    event: JobEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Jobs of one type in one state."""
+
+    type: str
+    state: JobState
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs to list. Empty collections do not restrict."""
 
     types: Collection[str] = ()
     states: Collection[JobState] = ()
     submitted_by: str | None = None
+    tag: str | None = None
+    ids: Collection[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +129,9 @@ class Jobs(Protocol):
 
         Where a job of the same type with the same unique key has not ended, or the idempotency key was
         used for the same request within 24 hours, that job is returned instead. Raise
-        IdempotencyConflict where the key was used for another request, JobIdTaken for an id in use.
+        IdempotencyConflict where the key was used for another request, JobIdTaken for an id in use,
+        ParentNotFound where `after` names a job that is neither stored nor submitted with it. A job
+        whose parents have not all ended well waits; parents that have count at once.
         """
         ...
 
@@ -107,9 +139,7 @@ class Jobs(Protocol):
         """Raise JobNotFound."""
         ...
 
-    async def page(
-        self, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None
-    ) -> JobPage:
+    async def page(self, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> JobPage:
         """Newest first. A cursor that is none of ours raises ValueError."""
         ...
 
@@ -119,4 +149,51 @@ class Jobs(Protocol):
 
     async def events(self, job_id: UUID, *, after: int = 0, limit: int = 1000) -> Sequence[JobEvent]:
         """In order of their sequence, those greater than `after`."""
+        ...
+
+    async def stream(self, *, after: str | None = None, limit: int = 1000) -> Sequence[StreamedEvent]:
+        """The events of all jobs, each with the position to go on from; None: from the first kept one.
+
+        An event that is not returned yet is never passed over: it comes with a later call. A
+        position that is none of ours raises ValueError.
+        """
+        ...
+
+
+class JobControl(Protocol):
+    """What an operator does to jobs and queues. Each call is its own transaction."""
+
+    async def cancel(self, wanted: JobFilter, now: datetime, *, limit: int = 1000) -> Sequence[Job]:
+        """Cancel pending jobs at once and ask for the end of running ones; those that ended are left.
+
+        The jobs that changed, as they are now. Cancelling again changes nothing.
+        """
+        ...
+
+    async def replay(self, wanted: JobFilter, now: datetime, *, limit: int = 1000) -> Sequence[Job]:
+        """Failed and cancelled jobs become pending again, with all their attempts to spend; others are left.
+
+        A job whose unique key is held by a newer one is left, too.
+        """
+        ...
+
+    async def pause(self, type_name: str, now: datetime) -> None:
+        """Start no more jobs of that type, in any process. Running ones go on. Again: no change."""
+        ...
+
+    async def resume(self, type_name: str) -> None: ...
+
+    async def paused(self) -> frozenset[str]:
+        """The types that are paused."""
+        ...
+
+    async def counts(self) -> Sequence[Count]:
+        """How many jobs there are of each type and state. One index scan, no table scan."""
+        ...
+
+    async def purge(self, wanted: JobFilter, before: datetime, *, keep: int = 0, limit: int = 1000) -> int:
+        """Delete ended jobs of `wanted` that finished before that time, with all their rows.
+
+        The newest `keep` ended jobs of each type stay. Returns how many went, at most `limit`.
+        """
         ...

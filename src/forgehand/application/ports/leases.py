@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from forgehand.application.ports.failures import Permanent
-from forgehand.domain.jobs import Claimed, EventKind, JsonObject, Lease, Settlement
+from forgehand.domain.jobs import Claimed, EventKind, JsonObject, Lease, RateLimit, Settlement
 
 
 class LeaseLost(Permanent):
@@ -17,24 +17,48 @@ class LeaseLost(Permanent):
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What a worker can take of one queue: at most `slots` jobs.
+
+    `running` bounds the jobs of that type that run at once in all processes, `rate` how many start;
+    both are kept exactly, however many workers claim at once.
+    """
+
+    queue: str
+    slots: int
+    running: int | None = None
+    rate: RateLimit | None = None
+
+    @property
+    def limited(self) -> bool:
+        return self.running is not None or self.rate is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a worker can take now.
+    """What a worker can take now, of each queue and in all.
 
     One job at most for each of `lease_ids`, which the worker made: if the answer is lost, it can
     look up (`held`) what it was given. With `only`, that job or nothing.
     """
 
-    queues: Collection[str]
+    shares: Sequence[Share]
     lease_ids: Sequence[UUID]
     only: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """`claimed` in the order to run them; `lost` are leases whose settlement was refused as stale."""
+    """`claimed` in the order to run them; `lost` are leases whose settlement was refused as stale.
+
+    `cancelled` are leases of this worker whose job somebody wants cancelled. `released` is true
+    where a settled job had others waiting for it: `release` them.
+    """
 
     claimed: tuple[Claimed, ...] = ()
     lost: frozenset[UUID] = frozenset()
+    cancelled: frozenset[UUID] = frozenset()
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +69,6 @@ class Worker:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """`rescued` jobs are pending again or, with no attempt left, failed;
-    `due` queues have work."""
-
-    rescued: int = 0
-    due: frozenset[str] = frozenset()
-
-
 class Leases(Protocol):
     """Each call is one short transaction. Any of them raises StoreUnavailable."""
 
@@ -62,8 +77,8 @@ class Leases(Protocol):
     ) -> Exchange:
         """Settle what is done and claim for the free slots, atomically and in one round trip where SQL can.
 
-        Claims the pending jobs of `wanted.queues` that are due, highest priority first, then
-        oldest; no two workers ever get the same attempt. A settlement takes effect only while its
+        Claims the pending jobs of the wanted queues that are due, not paused and wait for nothing,
+        highest priority first, then oldest; no two workers ever get the same attempt. A settlement takes effect only while its
         lease is the job's lease. Each claim and settlement leaves its attempt and its event.
         """
         ...
@@ -82,15 +97,4 @@ class Leases(Protocol):
 
     async def remember(self, lease: Lease, key: str, value: JsonObject) -> None:
         """Keep the result of a step for later attempts; the first one stays. Raise LeaseLost."""
-        ...
-
-    async def beat(self, worker: Worker, now: datetime) -> None:
-        """Say that this worker is alive. The first beat registers it; `exchange` needs it registered."""
-        ...
-
-    async def sweep(self, now: datetime, lease_time: timedelta) -> Swept:
-        """Rescue the jobs of workers not seen for `lease_time`: LOST, counted as an attempt.
-
-        Safe to run in several processes at once.
-        """
         ...

@@ -1,26 +1,27 @@
-"""Settle and claim on PostgreSQL: one statement, one round trip."""
+"""Settle and claim on PostgreSQL in one statement; one more for each limited queue with work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import Row, Text, bindparam, text
+from sqlalchemy import Integer, Row, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Uuid
 
-from forgehand.application.ports.leases import Wanted, Worker
+from forgehand.application.ports.leases import Share, Wanted, Worker
+from forgehand.domain.jobs import Priority
+from forgehand.infrastructure.sql.database import Database
+from forgehand.infrastructure.sql.exchange import Answer, room_for
 from forgehand.infrastructure.sql.tables import Micros, jobs
 
+_PRIORITIES = ", ".join(f"({priority.value})" for priority in sorted(Priority, reverse=True))
 _COLUMNS = ", ".join(f"claimed.{column.name}" for column in jobs.c)
 
 # A settlement is fenced by (id, lease) alone: naming the state too would make it scan the running index.
-_STATEMENT = (
-    text(f"""
-WITH given AS MATERIALIZED (
+_SETTLE = """
+given AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS g(
     job_id uuid, lease_id uuid, state text, outcome text, at bigint, run_at bigint, finished_at bigint,
     result jsonb, problem jsonb, unspent int, kind text, data jsonb)
@@ -30,65 +31,139 @@ WITH given AS MATERIALIZED (
       problem = g.problem, attempts = j.attempts - g.unspent, lease_id = NULL, worker_id = NULL,
       progress = CASE WHEN g.state = 'completed' THEN 100 ELSE j.progress END
   FROM given g WHERE j.id = g.job_id AND j.lease_id = g.lease_id
-  RETURNING g.lease_id
+  RETURNING g.lease_id, j.id
 ), ended AS (
   UPDATE forgehand_attempts a SET ended_at = g.at, outcome = g.outcome, problem = g.problem
   FROM given g JOIN settled s ON s.lease_id = g.lease_id WHERE a.lease_id = g.lease_id
+), settled_told AS (
+  INSERT INTO forgehand_events (job_id, at, kind, data)
+  SELECT g.job_id, g.at, g.kind, g.data FROM given g JOIN settled s ON s.lease_id = g.lease_id
+)"""
+
+# Each priority is a range of the claim index of its own, so jobs that are not due yet cost nothing.
+_CLAIM = f"""
+share AS MATERIALIZED (
+  SELECT * FROM unnest(CAST(:queues AS text[]), CAST(:slots AS int[])) AS q(type, slots)
+  WHERE NOT EXISTS (SELECT 1 FROM forgehand_paused_types p WHERE p.type = q.type)
 ), picked AS MATERIALIZED (
-  SELECT id, priority, run_at FROM forgehand_jobs
-  WHERE state = 'pending' AND run_at <= :now AND type = ANY(:queues)
-    AND (CAST(:only AS uuid) IS NULL OR id = CAST(:only AS uuid))
-  ORDER BY priority DESC, run_at, id LIMIT :slots FOR UPDATE SKIP LOCKED
-), numbered AS (
-  SELECT id, row_number() OVER (ORDER BY priority DESC, run_at, id) AS n FROM picked
+  SELECT q.type, q.slots, j.id, j.priority, j.run_at
+  FROM share q CROSS JOIN (VALUES {_PRIORITIES}) AS p(priority) CROSS JOIN LATERAL (
+    SELECT id, priority, run_at FROM forgehand_jobs
+    WHERE type = q.type AND priority = p.priority AND state = 'pending' AND blockers = 0 AND run_at <= :now
+      AND (CAST(:only AS uuid) IS NULL OR id = CAST(:only AS uuid))
+    ORDER BY run_at, id LIMIT q.slots FOR UPDATE SKIP LOCKED
+  ) j
+), shared AS (
+  SELECT *, row_number() OVER (PARTITION BY type ORDER BY priority DESC, run_at, id) AS place FROM picked
+), chosen AS (
+  SELECT id, row_number() OVER (ORDER BY priority DESC, run_at, id) AS n FROM shared WHERE place <= slots
 ), claimed AS (
   UPDATE forgehand_jobs j
   SET state = 'running', attempts = j.attempts + 1, lease_id = l.id, worker_id = :worker,
       started_at = coalesce(j.started_at, :now), finished_at = NULL
-  FROM numbered p JOIN unnest(CAST(:leases AS uuid[])) WITH ORDINALITY AS l(id, n) ON l.n = p.n
-  WHERE j.id = p.id
+  FROM chosen c JOIN unnest(CAST(:leases AS uuid[])) WITH ORDINALITY AS l(id, n) ON l.n = c.n
+  WHERE j.id = c.id
   RETURNING j.*
 ), begun AS (
-  INSERT INTO forgehand_attempts (lease_id, job_id, number, worker, started_at)
-  SELECT lease_id, id, attempts, :label, :now FROM claimed
-), told AS (
+  INSERT INTO forgehand_attempts (lease_id, job_id, type, number, worker, started_at)
+  SELECT lease_id, id, type, attempts, :label, :now FROM claimed
+), claimed_told AS (
   INSERT INTO forgehand_events (job_id, at, kind, data)
-  SELECT g.job_id, g.at, g.kind, g.data FROM given g JOIN settled s ON s.lease_id = g.lease_id
-  UNION ALL
   SELECT id, :now, 'started', jsonb_build_object('attempt', attempts, 'worker', CAST(:label AS text))
   FROM claimed
-)
-SELECT (SELECT array_agg(lease_id) FROM settled) AS settled_leases, {_COLUMNS}
+)"""  # noqa: S608 - nothing but our own constants
+
+_TYPES: dict[str, Any] = {
+    "now": Micros,
+    "queues": ARRAY(Text),
+    "slots": ARRAY(Integer),
+    "leases": ARRAY(Uuid),
+    "limited": ARRAY(Text),
+    "worker": Uuid,
+    "label": Text,
+    "only": Uuid,
+}
+
+
+def _bound(names: str) -> list[Any]:
+    return [bindparam(name, type_=_TYPES[name]) for name in names.split()]
+
+
+_EXCHANGE = (
+    text(f"""
+WITH {_SETTLE}, {_CLAIM}
+SELECT (SELECT array_agg(lease_id) FROM settled) AS settled_leases,
+  (SELECT array_agg(lease_id) FROM forgehand_jobs
+    WHERE worker_id = :worker AND cancel_at IS NOT NULL AND lease_id IS NOT NULL) AS cancelled_leases,
+  EXISTS (SELECT 1 FROM settled s JOIN forgehand_dependencies d ON d.parent_id = s.id) AS has_children,
+  (SELECT array_agg(type) FROM unnest(CAST(:limited AS text[])) AS q(type) WHERE EXISTS (
+    SELECT 1 FROM forgehand_jobs j
+    WHERE j.type = q.type AND state = 'pending' AND blockers = 0 AND run_at <= :now)) AS due_queues,
+  {_COLUMNS}
 FROM (SELECT 1) AS always LEFT JOIN claimed ON true
-""")  # noqa: S608 - the columns are our own table's
-    .bindparams(
-        bindparam("now", type_=Micros),
-        bindparam("queues", type_=ARRAY(Text)),
-        bindparam("leases", type_=ARRAY(Uuid)),
-        bindparam("worker", type_=Uuid),
-        bindparam("label", type_=Text),
-        bindparam("only", type_=Uuid),
+""")  # noqa: S608
+    .bindparams(*_bound("now queues slots leases limited worker label only"))
+    .columns(
+        settled_leases=ARRAY(Uuid),
+        cancelled_leases=ARRAY(Uuid),
+        due_queues=ARRAY(Text),
+        **{column.name: column.type for column in jobs.c},
     )
-    .columns(settled_leases=ARRAY(Uuid), **{column.name: column.type for column in jobs.c})
 )
+_CLAIM_ALONE = (
+    text(f"WITH {_CLAIM} SELECT {_COLUMNS} FROM claimed")  # noqa: S608
+    .bindparams(*_bound("now queues slots leases worker label only"))
+    .columns(**{column.name: column.type for column in jobs.c})
+)
+_LIMIT_LOCK = 0x6C696D  # "lim": beside the hash of the queue's name
 
 
-async def run(
-    connection: AsyncConnection, worker: Worker, given: str, wanted: Wanted | None, now: datetime
-) -> tuple[Sequence[Row[Any]], set[UUID]]:
-    """The rows claimed, and the leases whose settlement was accepted."""
-    result = await connection.execute(
-        _STATEMENT,
-        {
-            "given": given,
-            "now": now,
-            "queues": sorted(wanted.queues) if wanted else [],
-            "leases": list(wanted.lease_ids) if wanted else [],
-            "slots": len(wanted.lease_ids) if wanted else 0,
-            "only": wanted.only if wanted else None,
-            "worker": worker.id,
-            "label": worker.label,
-        },
+async def run(database: Database, worker: Worker, given: str, wanted: Wanted | None, now: datetime) -> Answer:
+    shares = wanted.shares if wanted else ()
+    leases = list(wanted.lease_ids) if wanted else []
+    free = [share for share in shares if not share.limited and share.slots > 0]
+    limited = [share for share in shares if share.limited and share.slots > 0]
+    parameters = {
+        "given": given,
+        "now": now,
+        "queues": [share.queue for share in free],
+        "slots": [min(share.slots, len(leases)) for share in free],
+        "leases": leases,
+        "limited": [share.queue for share in limited],
+        "only": wanted.only if wanted else None,
+        "worker": worker.id,
+        "label": worker.label,
+    }
+    async with database.statement() as connection:
+        found = (await connection.execute(_EXCHANGE, parameters)).all()
+    first = found[0]
+    answer = Answer(
+        [row for row in found if row.id is not None],
+        set(first.settled_leases or ()),
+        set(first.cancelled_leases or ()),
+        first.has_children,
     )
-    found = result.all()
-    return [row for row in found if row.id is not None], set(found[0].settled_leases or ())
+    due = set(first.due_queues or ())
+    for share in limited:
+        left = leases[len(answer.claimed) :]
+        if left and share.queue in due:
+            answer.claimed += await _claim_limited(database, share, {**parameters, "leases": left}, now)
+    return answer
+
+
+async def _claim_limited(
+    database: Database, share: Share, parameters: dict[str, Any], now: datetime
+) -> Sequence[Row[Any]]:
+    """Under the queue's lock, so that no two workers count the same room."""
+    async with database.write() as connection:
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:space, hashtext(:queue))"),
+            {"space": _LIMIT_LOCK, "queue": share.queue},
+        )
+        room = min(len(parameters["leases"]), await room_for(connection, share, now))
+        if room <= 0:
+            return []
+        names = ("now", "leases", "only", "worker", "label")
+        kept = {name: parameters[name] for name in names}
+        result = await connection.execute(_CLAIM_ALONE, {**kept, "queues": [share.queue], "slots": [room]})
+        return result.all()

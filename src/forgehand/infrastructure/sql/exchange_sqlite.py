@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, insert, select, text, update
+from sqlalchemy import Row, bindparam, exists, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Uuid
 
-from forgehand.application.ports.leases import Wanted, Worker
-from forgehand.domain.jobs import EventKind, JobState
-from forgehand.infrastructure.sql.tables import attempts, events, jobs, to_micros
+from forgehand.application.ports.leases import Share, Wanted, Worker
+from forgehand.domain.jobs import EventKind, JobState, Priority
+from forgehand.infrastructure.sql.database import Database
+from forgehand.infrastructure.sql.exchange import Answer, room_for
+from forgehand.infrastructure.sql.tables import attempts, dependencies, events, jobs, paused_types, to_micros
 
 _HELD = text("""
 SELECT json_extract(g.value, '$.lease_id') FROM json_each(:given) AS g JOIN forgehand_jobs AS j
@@ -47,13 +49,19 @@ FROM json_each(:given) AS g
 """)
 
 
-async def run(
-    connection: AsyncConnection, worker: Worker, given: str, wanted: Wanted | None, now: datetime
-) -> tuple[Sequence[Row[Any]], set[UUID]]:
-    """The rows claimed, and the leases whose settlement was accepted."""
-    settled = await _settle(connection, given) if given != "[]" else set()
-    claimed = await _claim(connection, worker, wanted, now) if wanted else []
-    return claimed, settled
+async def run(database: Database, worker: Worker, given: str, wanted: Wanted | None, now: datetime) -> Answer:
+    answer = Answer()
+    async with database.write() as connection:
+        if given != "[]":
+            answer.settled = await _settle(connection, given)
+            answer.has_children = await _have_children(connection, answer.settled)
+        unwanted = select(jobs.c.lease_id).where(
+            jobs.c.worker_id == worker.id, jobs.c.cancel_at.is_not(None), jobs.c.lease_id.is_not(None)
+        )
+        answer.cancelled = set((await connection.scalars(unwanted)).all())
+        if wanted:
+            answer.claimed = await _claim(connection, worker, wanted, now)
+    return answer
 
 
 async def _settle(connection: AsyncConnection, given: str) -> set[UUID]:
@@ -65,23 +73,26 @@ async def _settle(connection: AsyncConnection, given: str) -> set[UUID]:
     return {UUID(lease) for lease in accepted}
 
 
+async def _have_children(connection: AsyncConnection, settled: set[UUID]) -> bool:
+    if not settled:
+        return False
+    parents = select(attempts.c.job_id).where(attempts.c.lease_id.in_(settled))
+    query = select(exists().where(dependencies.c.parent_id.in_(parents)))
+    return bool(await connection.scalar(query))
+
+
 async def _claim(
     connection: AsyncConnection, worker: Worker, wanted: Wanted, now: datetime
-) -> Sequence[Row[Any]]:
-    due = (
-        select(jobs.c.id)
-        .where(
-            jobs.c.state == text("'pending'"), jobs.c.run_at <= now, jobs.c.type.in_(sorted(wanted.queues))
-        )
-        .order_by(jobs.c.priority.desc(), jobs.c.run_at, jobs.c.id)
-        .limit(len(wanted.lease_ids))
-    )
-    if wanted.only is not None:
-        due = due.where(jobs.c.id == wanted.only)
-    ids = (await connection.scalars(due)).all()
-    if not ids:
+) -> list[Row[Any]]:
+    paused = set((await connection.scalars(select(paused_types.c.type))).all())
+    due: list[Row[Any]] = []
+    for share in wanted.shares:
+        if share.queue not in paused:
+            due += await _due(connection, share, wanted, now)
+    due.sort(key=lambda row: (-row.priority, row.run_at, row.id))
+    taken = [{"job": row.id, "lease": lease} for row, lease in zip(due, wanted.lease_ids, strict=False)]
+    if not taken:
         return []
-    taken = [{"job": job, "lease": lease} for job, lease in zip(ids, wanted.lease_ids, strict=False)]
     await connection.execute(
         update(jobs)
         .where(jobs.c.id == bindparam("job", type_=Uuid))
@@ -95,16 +106,42 @@ async def _claim(
         ),
         taken,
     )
-    claimed = (await connection.execute(select(jobs).where(jobs.c.id.in_(ids)))).all()
+    mine = select(jobs).where(jobs.c.id.in_([it["job"] for it in taken]))
+    claimed = list((await connection.execute(mine)).all())
     await connection.execute(insert(attempts), [_attempt(row, worker, now) for row in claimed])
     await connection.execute(insert(events), [_started(row, worker, now) for row in claimed])
     return claimed
+
+
+async def _due(
+    connection: AsyncConnection, share: Share, wanted: Wanted, now: datetime
+) -> Sequence[Row[Any]]:
+    """Each priority is a range of the claim index, so jobs that are not due yet cost nothing."""
+    found: list[Row[Any]] = []
+    room = min(share.slots, len(wanted.lease_ids))
+    if room > 0 and share.limited:
+        room = min(room, await room_for(connection, share, now))
+    for priority in sorted(Priority, reverse=True):
+        if len(found) >= room:
+            break
+        query = (
+            select(jobs.c.id, jobs.c.priority, jobs.c.run_at)
+            .where(jobs.c.type == share.queue, jobs.c.priority == priority.value, jobs.c.run_at <= now)
+            .where(text("state = 'pending' AND blockers = 0"))
+            .order_by(jobs.c.run_at, jobs.c.id)
+            .limit(room - len(found))
+        )
+        if wanted.only is not None:
+            query = query.where(jobs.c.id == wanted.only)
+        found.extend((await connection.execute(query)).all())
+    return found
 
 
 def _attempt(row: Row[Any], worker: Worker, now: datetime) -> dict[str, Any]:
     return {
         "lease_id": row.lease_id,
         "job_id": row.id,
+        "type": row.type,
         "number": row.attempts,
         "worker": worker.label,
         "started_at": now,

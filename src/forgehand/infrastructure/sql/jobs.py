@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,13 +21,16 @@ from forgehand.application.ports.jobs import (
     JobNotFound,
     JobPage,
     NewJob,
+    ParentNotFound,
     StoreUnavailable,
+    StreamedEvent,
     Submission,
 )
 from forgehand.domain.jobs import Attempt, EventKind, Job, JobEvent, JobState
 from forgehand.infrastructure.sql import rows
+from forgehand.infrastructure.sql.control import matching
 from forgehand.infrastructure.sql.database import Database
-from forgehand.infrastructure.sql.tables import attempts, events, idempotency_keys, jobs
+from forgehand.infrastructure.sql.tables import attempts, dependencies, events, idempotency_keys, jobs
 
 _KEY_LIFE = timedelta(hours=24)
 _TRIES = 5
@@ -43,23 +47,7 @@ class SqlJobs:
         if not jobs:
             return []
         async with self._database.write() as connection:
-            now = self._clock()
-            replayed = {
-                job.id: earlier
-                for job in jobs
-                if (earlier := await _replayed(connection, job, now)) is not None
-            }
-            fresh = [job for job in jobs if job.id not in replayed]
-            created = await self._insert(connection, fresh, now)
-            found: list[Submission] = []
-            for job in jobs:
-                if job.id in created:
-                    found.append(Submission(_pending(job, now), created=True))
-                    created.discard(job.id)
-                else:
-                    earlier = replayed.get(job.id) or await self._existing(connection, job, now)
-                    found.append(earlier)
-            return found
+            return await submit_within(connection, jobs, self._clock(), sqlite_=self._database.sqlite)
 
     async def get(self, job_id: UUID) -> Job:
         async with self._database.read() as connection:
@@ -70,12 +58,7 @@ class SqlJobs:
 
     async def page(self, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> JobPage:
         query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
-        if wanted.types:
-            query = query.where(jobs.c.type.in_(list(wanted.types)))
-        if wanted.states:
-            query = query.where(jobs.c.state.in_([state.value for state in wanted.states]))
-        if wanted.submitted_by is not None:
-            query = query.where(jobs.c.submitted_by == wanted.submitted_by)
+        query = matching(query, wanted)
         if cursor is not None:
             query = query.where(rows.older(jobs.c.created_at, jobs.c.id, cursor))
         async with self._database.read() as connection:
@@ -106,82 +89,140 @@ class SqlJobs:
                 for row in await connection.execute(query)
             ]
 
-    async def _insert(self, connection: AsyncConnection, new: Sequence[NewJob], now: datetime) -> set[UUID]:
-        """Insert those that are in nobody's way, with their first event, and return their ids."""
+    async def stream(self, *, after: str | None = None, limit: int = 1000) -> Sequence[StreamedEvent]:
+        query = select(events).order_by(events.c.tx, events.c.sequence).limit(limit)
+        if after is not None:
+            tx, sequence = rows.from_position(after)
+            query = query.where(tuple_(events.c.tx, events.c.sequence) > tuple_(tx, sequence))
+        if not self._database.sqlite:
+            # What a running transaction wrote may come with a lower number than what is visible now.
+            query = query.where(events.c.tx < text("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+        async with self._database.read() as connection:
+            return [
+                StreamedEvent(
+                    rows.to_position(row.tx, row.sequence),
+                    JobEvent(row.sequence, row.job_id, row.at, EventKind(row.kind), row.data),
+                )
+                for row in await connection.execute(query)
+            ]
+
+
+async def submit_within(
+    connection: AsyncConnection, new: Sequence[NewJob], now: datetime, *, sqlite_: bool
+) -> Sequence[Submission]:
+    """Jobs.submit in a transaction that is the caller's to commit."""
+    writer = _Writer(connection, now, sqlite_)
+    replayed = {job.id: it for job in new if (it := await writer.replayed(job)) is not None}
+    fresh = [job for job in new if job.id not in replayed]
+    blockers = await writer.blockers(fresh)
+    created = await writer.insert(fresh, blockers)
+    found: list[Submission] = []
+    for job in new:
+        if job.id in created:
+            found.append(Submission(_pending(job, now, blockers[job.id]), created=True))
+            created.discard(job.id)
+        else:
+            found.append(replayed.get(job.id) or await writer.existing(job))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """One submission's transaction."""
+
+    connection: AsyncConnection
+    now: datetime
+    sqlite: bool
+
+    async def replayed(self, job: NewJob) -> Submission | None:
+        """What an earlier submission with the same idempotency key led to."""
+        key = job.idempotency
+        if key is None:
+            return None
+        keys = idempotency_keys
+        at = (keys.c.owner == key.owner) & (keys.c.key == key.key)
+        await self.connection.execute(delete(keys).where(at, keys.c.created_at <= self.now - _KEY_LIFE))
+        used = (await self.connection.execute(select(keys).where(at))).one_or_none()
+        if used is None:
+            return None
+        if used.digest != key.digest:
+            raise IdempotencyConflict("this idempotency key was used for another request")
+        row = (await self.connection.execute(select(jobs).where(jobs.c.id == used.job_id))).one_or_none()
+        if row is None:
+            await self.connection.execute(delete(keys).where(at))
+            return None
+        return Submission(rows.job(row), created=False)
+
+    async def blockers(self, new: Sequence[NewJob]) -> dict[UUID, int]:
+        """How many jobs each has to wait for. Raise ParentNotFound."""
+        parents = {parent for job in new for parent in job.after}
+        ended: dict[UUID, bool] = {job.id: False for job in new}
+        if outside := parents - ended.keys():
+            # Locked, so that none of them ends between this look and our commit.
+            query = select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(outside)).with_for_update(read=True)
+            found = (await self.connection.execute(query)).all()
+            ended |= {row.id: row.state == JobState.COMPLETED.value for row in found}
+        if missing := parents - ended.keys():
+            raise ParentNotFound(f"there is no job {min(missing)} to wait for")
+        return {job.id: sum(not ended[parent] for parent in set(job.after)) for job in new}
+
+    async def insert(self, new: Sequence[NewJob], blockers: Mapping[UUID, int]) -> set[UUID]:
+        """Insert those that are in nobody's way, with all that belongs to them, and return their ids."""
         if not new:
             return set()
-        dialect = sqlite if self._database.sqlite else postgresql
+        dialect = sqlite if self.sqlite else postgresql
         statement = dialect.insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
-        result = await connection.execute(statement, [_row(job, now) for job in new])
+        result = await self.connection.execute(statement, [_row(it, self.now, blockers[it.id]) for it in new])
         created = {row.id for row in result}
         kept = [job for job in new if job.id in created]
-        if kept:
-            submitted = [
-                {
-                    "job_id": job.id,
-                    "at": now,
-                    "kind": EventKind.SUBMITTED.value,
-                    "data": {"by": job.submitted_by},
-                }
-                for job in kept
-            ]
-            await connection.execute(insert(events), submitted)
-        keys = [(job.idempotency, job.id) for job in kept if job.idempotency is not None]
-        if keys:
-            await connection.execute(
-                insert(idempotency_keys), [_key_row(key, job_id, now) for key, job_id in keys]
-            )
+        edges = [
+            {"job_id": job.id, "parent_id": parent, "on_failure": job.on_parent_failure.value}
+            for job in kept
+            for parent in dict.fromkeys(job.after)
+        ]
+        keys = [_key_row(job.idempotency, job.id, self.now) for job in kept if job.idempotency is not None]
+        told = [_submitted(job, self.now) for job in kept]
+        for table, values in ((events, told), (dependencies, edges), (idempotency_keys, keys)):
+            if values:
+                await self.connection.execute(insert(table), values)
         return created
 
-    async def _existing(self, connection: AsyncConnection, job: NewJob, now: datetime) -> Submission:
+    async def existing(self, job: NewJob) -> Submission:
+        """The job in whose way `job` was. Raise JobIdTaken."""
         for _ in range(_TRIES):
-            row = (await connection.execute(select(jobs).where(jobs.c.id == job.id))).one_or_none()
+            row = (await self.connection.execute(select(jobs).where(jobs.c.id == job.id))).one_or_none()
             if row is not None:
                 if (row.type, row.request) == (job.type, job.request):
                     return Submission(rows.job(row), created=False)
                 raise JobIdTaken(f"job {job.id} exists already and is another one")
-            row = (
-                await connection.execute(
-                    select(jobs).where(
-                        jobs.c.type == job.type,
-                        jobs.c.unique_key == job.unique_key,
-                        jobs.c.state.in_([JobState.PENDING.value, JobState.RUNNING.value]),
-                    )
-                )
-            ).one_or_none()
+            held = select(jobs).where(
+                jobs.c.type == job.type,
+                jobs.c.unique_key == job.unique_key,
+                jobs.c.state.in_([JobState.PENDING.value, JobState.RUNNING.value]),
+            )
+            row = (await self.connection.execute(held)).one_or_none()
             if row is not None:
                 return Submission(rows.job(row), created=False)
             # Whoever held the unique key ended in between: it is free now.
-            if await self._insert(connection, [job], now):
-                return Submission(_pending(job, now), created=True)
+            blockers = await self.blockers([job])
+            if await self.insert([job], blockers):
+                return Submission(_pending(job, self.now, blockers[job.id]), created=True)
         raise StoreUnavailable(f"the unique key {job.unique_key!r} keeps changing hands; try again")
-
-
-async def _replayed(connection: AsyncConnection, job: NewJob, now: datetime) -> Submission | None:
-    key = job.idempotency
-    if key is None:
-        return None
-    at = (idempotency_keys.c.owner == key.owner) & (idempotency_keys.c.key == key.key)
-    await connection.execute(
-        delete(idempotency_keys).where(at, idempotency_keys.c.created_at <= now - _KEY_LIFE)
-    )
-    used = (await connection.execute(select(idempotency_keys).where(at))).one_or_none()
-    if used is None:
-        return None
-    if used.digest != key.digest:
-        raise IdempotencyConflict("this idempotency key was used for another request")
-    row = (await connection.execute(select(jobs).where(jobs.c.id == used.job_id))).one_or_none()
-    if row is None:
-        await connection.execute(delete(idempotency_keys).where(at))
-        return None
-    return Submission(rows.job(row), created=False)
 
 
 def _key_row(key: IdempotencyKey, job_id: UUID, now: datetime) -> dict[str, Any]:
     return {"owner": key.owner, "key": key.key, "digest": key.digest, "job_id": job_id, "created_at": now}
 
 
-def _row(job: NewJob, now: datetime) -> dict[str, Any]:
+def _submitted(job: NewJob, now: datetime) -> dict[str, Any]:
+    return {"job_id": job.id, "at": now, "kind": EventKind.SUBMITTED.value, "data": {"by": job.submitted_by}}
+
+
+def _tags(job: NewJob) -> str:
+    return f"|{'|'.join(job.tags)}|" if job.tags else ""
+
+
+def _row(job: NewJob, now: datetime, blockers: int) -> dict[str, Any]:
     return {
         "id": job.id,
         "type": job.type,
@@ -195,13 +236,15 @@ def _row(job: NewJob, now: datetime) -> dict[str, Any]:
         "unique_key": job.unique_key,
         "submitted_by": job.submitted_by,
         "on_behalf_of": job.on_behalf_of,
+        "tags": _tags(job),
+        "blockers": blockers,
         "progress": 0,
         "schema_version": job.schema_version,
         "request": dict(job.request),
     }
 
 
-def _pending(job: NewJob, now: datetime) -> Job:
+def _pending(job: NewJob, now: datetime, blockers: int) -> Job:
     return Job(
         id=job.id,
         type=job.type,
@@ -216,4 +259,6 @@ def _pending(job: NewJob, now: datetime) -> Job:
         timeout=job.timeout,
         on_behalf_of=job.on_behalf_of,
         unique_key=job.unique_key,
+        tags=job.tags,
+        blockers=blockers,
     )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import CursorResult, case, delete, exists, insert, select, update
+from sqlalchemy import CursorResult, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from forgehand.application.ports.leases import Exchange, LeaseLost, Swept, Wanted, Worker
+from forgehand.application.ports.leases import Exchange, LeaseLost, Wanted, Worker
 from forgehand.domain.jobs import (
     AttemptOutcome,
     Claimed,
     EventKind,
     Job,
-    JobProblem,
     JobState,
     JsonObject,
     Lease,
@@ -26,7 +24,7 @@ from forgehand.domain.jobs import (
 )
 from forgehand.infrastructure.sql import exchange_postgresql, exchange_sqlite, rows
 from forgehand.infrastructure.sql.database import Database
-from forgehand.infrastructure.sql.tables import attempts, events, jobs, steps, to_micros, workers
+from forgehand.infrastructure.sql.tables import events, jobs, steps, to_micros
 
 
 class SqlLeases:
@@ -39,16 +37,13 @@ class SqlLeases:
         self, worker: Worker, settlements: Sequence[Settlement], wanted: Wanted | None, now: datetime
     ) -> Exchange:
         wanted = wanted if wanted is not None and wanted.lease_ids else None
-        if not settlements and wanted is None:
-            return Exchange()
         given = json.dumps([_given(settlement) for settlement in settlements])
-        async with self._database.statement() as connection:
-            run = exchange_sqlite.run if self._database.sqlite else exchange_postgresql.run
-            claimed, settled = await run(connection, worker, given, wanted, now)
-        held = [_claimed(rows.job(row)) for row in claimed]
-        held.sort(key=lambda it: (-it.job.priority, it.job.run_at, it.job.id))
-        lost = {settlement.lease.id for settlement in settlements} - settled
-        return Exchange(tuple(held), frozenset(lost))
+        run = exchange_sqlite.run if self._database.sqlite else exchange_postgresql.run
+        answer = await run(self._database, worker, given, wanted, now)
+        claimed = [_claimed(rows.job(row)) for row in answer.claimed]
+        claimed.sort(key=lambda it: (-it.job.priority, it.job.run_at, it.job.id))
+        lost = {settlement.lease.id for settlement in settlements} - answer.settled
+        return Exchange(tuple(claimed), frozenset(lost), frozenset(answer.cancelled), answer.has_children)
 
     async def held(self, worker: Worker) -> Sequence[Claimed]:
         query = select(jobs).where(jobs.c.state == JobState.RUNNING.value, jobs.c.worker_id == worker.id)
@@ -78,67 +73,6 @@ class SqlLeases:
             row = {"job_id": lease.job_id, "key": key, "value": dict(value)}
             await connection.execute(dialect.insert(steps).values(row).on_conflict_do_nothing())
 
-    async def beat(self, worker: Worker, now: datetime) -> None:
-        dialect = sqlite if self._database.sqlite else postgresql
-        row = {"id": worker.id, "label": worker.label, "started_at": now, "seen_at": now}
-        statement = dialect.insert(workers).values(row)
-        async with self._database.statement() as connection:
-            await connection.execute(
-                statement.on_conflict_do_update(index_elements=[workers.c.id], set_={"seen_at": now})
-            )
-
-    async def sweep(self, now: datetime, lease_time: timedelta) -> Swept:
-        alive = exists().where(workers.c.id == jobs.c.worker_id, workers.c.seen_at >= now - lease_time)
-        orphaned = (
-            select(jobs.c.id, jobs.c.lease_id, jobs.c.attempts, jobs.c.max_attempts)
-            .where(jobs.c.state == JobState.RUNNING.value, ~alive)
-            .with_for_update(skip_locked=True)
-        )
-        waiting = (
-            select(jobs.c.type).where(jobs.c.state == JobState.PENDING.value, jobs.c.run_at <= now).distinct()
-        )
-        async with self._database.write() as connection:
-            lost = (await connection.execute(orphaned)).all()
-            if lost:
-                await _rescue(connection, [row.id for row in lost], [row.lease_id for row in lost], now)
-                await connection.execute(insert(events), [_lost_event(row, now) for row in lost])
-            await connection.execute(delete(workers).where(workers.c.seen_at < now - 10 * lease_time))
-            due = (await connection.scalars(waiting)).all()
-        return Swept(len(lost), frozenset(due))
-
-
-_LOST = JobProblem("WorkerLost", "the worker that ran this attempt was not seen any more")
-
-
-async def _rescue(
-    connection: AsyncConnection, job_ids: Sequence[UUID], lease_ids: Sequence[UUID], now: datetime
-) -> None:
-    dead = jobs.c.attempts >= jobs.c.max_attempts
-    await connection.execute(
-        update(jobs)
-        .where(jobs.c.id.in_(job_ids))
-        .values(
-            state=case((dead, JobState.FAILED.value), else_=JobState.PENDING.value),
-            finished_at=case((dead, to_micros(now)), else_=None),
-            run_at=now,
-            lease_id=None,
-            worker_id=None,
-            problem=rows.problem_json(_LOST),
-        )
-    )
-    await connection.execute(
-        update(attempts)
-        .where(attempts.c.lease_id.in_(lease_ids))
-        .values(ended_at=now, outcome=AttemptOutcome.LOST.value, problem=rows.problem_json(_LOST))
-    )
-
-
-def _lost_event(row: Any, now: datetime) -> dict[str, Any]:
-    dead = row.attempts >= row.max_attempts
-    kind = EventKind.FAILED if dead else EventKind.LOST
-    data = {"attempt": row.attempts, **(rows.problem_json(_LOST) or {})}
-    return {"job_id": row.id, "at": now, "kind": kind.value, "data": data}
-
 
 def _claimed(job: Job) -> Claimed:
     if job.lease is None:
@@ -151,8 +85,8 @@ def _fence(lease: Lease) -> tuple[Any, Any]:
 
 
 async def _lock(connection: AsyncConnection, lease: Lease) -> None:
-    """Hold the job's row until the transaction ends, so that no rescue comes in between."""
-    query = select(jobs.c.id).where(*_fence(lease)).with_for_update(read=True)
+    """Hold the job's row to the end: no rescue comes in between, and a job's events keep their order."""
+    query = select(jobs.c.id).where(*_fence(lease)).with_for_update()
     if (await connection.execute(query)).one_or_none() is None:
         raise _lease_lost(lease)
 

@@ -45,6 +45,9 @@ def job(row: Row[Any]) -> Job:
         timeout=None if row.timeout_ms is None else timedelta(milliseconds=row.timeout_ms),
         on_behalf_of=row.on_behalf_of,
         unique_key=row.unique_key,
+        tags=tuple(tag for tag in row.tags.split("|") if tag),
+        blockers=row.blockers,
+        cancel_at=row.cancel_at,
         progress=row.progress,
         note=row.note,
         result=row.result,
@@ -96,3 +99,19 @@ def from_cursor(cursor: str) -> tuple[datetime, UUID]:
         return from_micros(int(micros)), UUID(row_id)
     except (binascii.Error, UnicodeDecodeError, ValueError, OverflowError):
         raise ValueError(f"not a cursor: {cursor[:80]!r}") from None
+
+
+def to_position(tx: int, sequence: int) -> str:
+    """A place in the stream of all events."""
+    return f"{tx}-{sequence}"
+
+
+def from_position(position: str) -> tuple[int, int]:
+    """Raise ValueError for a text that `to_position` did not make."""
+    tx, dash, sequence = position.partition("-")
+    if not (dash and tx.isascii() and tx.isdigit() and sequence.isascii() and sequence.isdigit()):
+        raise ValueError(f"not a position: {position[:80]!r}")
+    found = int(tx[:19]), int(sequence[:19])
+    if max(found) >= 1 << 63:
+        raise ValueError(f"not a position: {position[:80]!r}")
+    return found

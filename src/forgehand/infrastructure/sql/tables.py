@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Dialect,
     Index,
     Integer,
@@ -21,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -49,6 +52,22 @@ class Micros(TypeDecorator[datetime]):
         return None if value is None else from_micros(value)
 
 
+class CurrentTransaction(ColumnElement[int]):
+    """The transaction that writes a row: PostgreSQL's id of it; 0 on SQLite, which has one writer."""
+
+    inherit_cache = True
+
+
+@compiles(CurrentTransaction)
+def _on_sqlite(_element: CurrentTransaction, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "0"
+
+
+@compiles(CurrentTransaction, "postgresql")
+def _on_postgresql(_element: CurrentTransaction, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "(pg_current_xact_id()::text::bigint)"
+
+
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Sequence = BigInteger().with_variant(Integer, "sqlite")
 
@@ -73,6 +92,9 @@ jobs = Table(
     Column("unique_key", Text),
     Column("submitted_by", Text, nullable=False),
     Column("on_behalf_of", Text),
+    Column("tags", Text, nullable=False),
+    Column("blockers", Integer, nullable=False),
+    Column("cancel_at", Micros),
     Column("progress", Integer, nullable=False),
     Column("note", Text),
     Column("schema_version", Integer, nullable=False),
@@ -80,16 +102,30 @@ jobs = Table(
     Column("result", Json),
     Column("problem", Json),
 )
-_PENDING = text("state = 'pending'")
+_READY = text("state = 'pending' AND blockers = 0")
+_WAITING = text("state = 'pending' AND blockers > 0")
 _RUNNING = text("state = 'running'")
+_UNWANTED = text("cancel_at IS NOT NULL AND lease_id IS NOT NULL")
+_ENDED = text("finished_at IS NOT NULL")
 _HELD = text("unique_key IS NOT NULL AND state IN ('pending', 'running')")
 Index(
     "forgehand_jobs_claim",
-    jobs.c.priority.desc(),
+    jobs.c.type,
+    jobs.c.priority,
     jobs.c.run_at,
     jobs.c.id,
-    postgresql_where=_PENDING,
-    sqlite_where=_PENDING,
+    postgresql_where=_READY,
+    sqlite_where=_READY,
+)
+Index("forgehand_jobs_waiting", jobs.c.id, postgresql_where=_WAITING, sqlite_where=_WAITING)
+Index("forgehand_jobs_unwanted", jobs.c.worker_id, postgresql_where=_UNWANTED, sqlite_where=_UNWANTED)
+Index(
+    "forgehand_jobs_ended",
+    jobs.c.type,
+    jobs.c.state,
+    jobs.c.finished_at,
+    postgresql_where=_ENDED,
+    sqlite_where=_ENDED,
 )
 Index("forgehand_jobs_running", jobs.c.worker_id, postgresql_where=_RUNNING, sqlite_where=_RUNNING)
 Index("forgehand_jobs_newest", jobs.c.created_at, jobs.c.id)
@@ -107,6 +143,7 @@ attempts = Table(
     metadata,
     Column("lease_id", Uuid, primary_key=True),
     Column("job_id", Uuid, nullable=False),
+    Column("type", Text, nullable=False),
     Column("number", Integer, nullable=False),
     Column("worker", Text, nullable=False),
     Column("started_at", Micros, nullable=False),
@@ -114,6 +151,7 @@ attempts = Table(
     Column("outcome", Text),
     Column("problem", Json),
     Index("forgehand_attempts_job", "job_id"),
+    Index("forgehand_attempts_rate", "type", "started_at"),
 )
 
 events = Table(
@@ -124,8 +162,46 @@ events = Table(
     Column("at", Micros, nullable=False),
     Column("kind", Text, nullable=False),
     Column("data", Json, nullable=False),
+    # Sequences are handed out before they are committed: who reads on must know what is still to come.
+    Column("tx", BigInteger, nullable=False, server_default=CurrentTransaction()),
     Index("forgehand_events_job", "job_id", "sequence"),
+    Index("forgehand_events_stream", "tx", "sequence"),
     sqlite_autoincrement=True,
+)
+
+dependencies = Table(
+    "forgehand_dependencies",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("parent_id", Uuid, primary_key=True),
+    Column("on_failure", Text, nullable=False),
+    Index("forgehand_dependencies_parent", "parent_id"),
+)
+
+paused_types = Table(
+    "forgehand_paused_types",
+    metadata,
+    Column("type", Text, primary_key=True),
+    Column("paused_at", Micros, nullable=False),
+)
+
+schedules = Table(
+    "forgehand_schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("request", Json, nullable=False),
+    Column("timing", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("overlap", Text, nullable=False),
+    Column("catch_up", Text, nullable=False),
+    Column("submitted_by", Text, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("paused_at", Micros),
+    Column("next_at", Micros),
+    Column("last_at", Micros),
+    Column("last_job_id", Uuid),
+    Index("forgehand_schedules_next", "next_at"),
 )
 
 steps = Table(
