@@ -39,7 +39,9 @@ async def api() -> AsyncIterator[Api]:
         yield api
 
 
-def document(number: int = 1, *, repo: RepoName = REPO, model: str | None = None, minutes: int = 0) -> Documentation:
+def document(
+    number: int = 1, *, repo: RepoName = REPO, model: str | None = None, minutes: int = 0
+) -> Documentation:
     told = Narrative(summary=(Claim("It renames a tool.", ("src/tool.py",)),)) if model else None
     at = NOON + timedelta(minutes=minutes)
     return Documentation(
@@ -54,7 +56,9 @@ def document(number: int = 1, *, repo: RepoName = REPO, model: str | None = None
         diff_hash="b" * 64,
         prompt_version="1",
         model=model,
-        facts=Facts((FileFact("src/tool.py", ChangeStatus.RENAMED, 1, 2, "src", previous_path="src/old.py"),)),
+        facts=Facts(
+            (FileFact("src/tool.py", ChangeStatus.RENAMED, 1, 2, "src", previous_path="src/old.py"),)
+        ),
         coverage=Coverage((FileCoverage("src/tool.py", Seen.SEEN),)),
         narrative=told,
         usage=Usage(input_tokens=5, calls=1) if model else Usage(),
@@ -83,7 +87,9 @@ async def test_a_document_is_answered_as_markdown_to_whoever_accepts_it(api: Api
     assert answer.headers["vary"] == "Accept"
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html", "application/json, text/markdown"])
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "text/html", "application/json, text/markdown"]
+)
 async def test_a_document_is_answered_as_json_to_everybody_else(api: Api, accept: str) -> None:
     kept = await api.container.documentations().add(document())
     answer = await api.viewer.get(f"/api/docs/{kept.id}", headers={"Accept": accept})
@@ -156,7 +162,13 @@ async def test_the_record_of_a_pull_request_says_where_it_stands(api: Api) -> No
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("octo/tools/2", 404), ("octo/tools/x", 404), ("octo/-tools/2", 400), ("octo/tools/0", 400), ("octo/tools/99999999999999999999", 400)],
+    [
+        ("octo/tools/2", 404),
+        ("octo/tools/x", 404),
+        ("octo/-tools/2", 400),
+        ("octo/tools/0", 400),
+        ("octo/tools/99999999999999999999", 400),
+    ],
 )
 async def test_a_pull_request_that_is_not_known_is_not_given(api: Api, path: str, status: int) -> None:
     assert (await api.viewer.get(f"/api/pull-requests/{path}")).status_code == status
