@@ -107,9 +107,7 @@ class Jobs(Protocol):
         """Raise JobNotFound."""
         ...
 
-    async def page(
-        self, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None
-    ) -> JobPage:
+    async def page(self, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> JobPage:
         """Newest first. A cursor that is none of ours raises ValueError."""
         ...
 
