@@ -38,7 +38,9 @@ FACTS = Facts(
         FileFact("tests/test_client.py", ChangeStatus.ADDED, 20, 0, "tests", is_test=True),
     ),
     symbols=(
-        SymbolFact("src/client.py", "method", "Client.get", SymbolEvent.CHANGED, "def get(url, n)", "def get(url)"),
+        SymbolFact(
+            "src/client.py", "method", "Client.get", SymbolEvent.CHANGED, "def get(url, n)", "def get(url)"
+        ),
         SymbolFact("src/client.py", "class", "Old", SymbolEvent.REMOVED),
     ),
     dependencies=(
