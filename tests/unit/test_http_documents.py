@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -28,6 +28,8 @@ from forgehand.domain.pull_requests import ChangeStatus
 from forgehand.domain.repositories import RepoName
 from forgehand.domain.usage import Usage
 from tests.http_api import Api, opened_api
+
+NO_ONES = UUID("01990000-0000-7000-8000-000000000000")
 
 NOON = datetime(2025, 5, 5, 12, tzinfo=UTC)
 REPO = RepoName("octo", "tools")
@@ -107,7 +109,7 @@ async def test_the_difference_of_two_versions_is_shown(api: Api) -> None:
     assert (answer["old"]["version"], answer["new"]["version"]) == (1, 2)
 
 
-@pytest.mark.parametrize(("query", "status"), [("", 400), ("against=x", 400), (f"against={uuid4()}", 404)])
+@pytest.mark.parametrize(("query", "status"), [("", 400), ("against=x", 400), (f"against={NO_ONES}", 404)])
 async def test_a_difference_needs_two_documents(api: Api, query: str, status: int) -> None:
     kept = await api.container.documentations().add(document())
 

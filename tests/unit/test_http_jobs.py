@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from dependency_injector import providers
@@ -17,6 +17,8 @@ from forgehand.domain.jobs import JobState
 from forgehand.entrypoints.http.app import in_process
 from forgehand.entrypoints.http.preferences import preferred_wait
 from tests.http_api import Api, Wait, client_of, make_token, opened_api
+
+NO_ONES = UUID("01990000-0000-7000-8000-000000000000")
 
 ADD = "/api/jobs/add-numbers"
 WAIT = "/api/jobs/wait-for-it"
@@ -230,7 +232,7 @@ async def test_a_list_refuses_what_it_cannot_do(api: Api, query: str) -> None:
     assert (await api.viewer.get(f"/api/jobs?{query}")).status_code == 400
 
 
-@pytest.mark.parametrize("path", [f"/api/jobs/{uuid4()}", f"/api/jobs/{uuid4()}/events", "/api/jobs/nothing"])
+@pytest.mark.parametrize("path", [f"/api/jobs/{NO_ONES}", f"/api/jobs/{NO_ONES}/events", "/api/jobs/nothing"])
 async def test_a_job_that_does_not_exist_is_not_found(api: Api, path: str) -> None:
     answer = await api.viewer.get(path)
 
