@@ -34,7 +34,7 @@ clean: ## Delete .venv and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/.ready: pyproject.toml requirements.lock requirements-dev.lock
+.venv/.ready: requirements.lock requirements-dev.lock
 	@python=$$($(FINDS_PYTHON)); test -n "$$python" || { echo "Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 1; }; \
 	echo "Making .venv with $$python and the locked dependencies (a minute or two)"; $$python -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock

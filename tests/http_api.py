@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -101,14 +101,14 @@ TYPES = JobTypes(
 
 @dataclass
 class Api:
-    """`viewer`, `operator` and `stranger` (no token) speak to `app` on this loop."""
+    """`viewer`, `operator` and `stranger` (no token) speak to `app`; `texts` are the tokens by role."""
 
     container: Container
     app: Litestar
     viewer: httpx.AsyncClient
     operator: httpx.AsyncClient
     stranger: httpx.AsyncClient
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str]
 
     async def submit(self, first: int = 1, **more: Any) -> UUID:
         answer = await self.operator.post("/api/jobs/add-numbers", json={"firstNumber": first, **more})
@@ -131,7 +131,8 @@ async def make_token(container: Container, name: str, role: Role) -> tuple[str, 
 
 def client_of(app: Litestar, token: str | None) -> httpx.AsyncClient:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE, headers=headers)
+    transport = httpx.ASGITransport(app)  # type: ignore[arg-type]  # Litestar types its scopes more narrowly
+    return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
 
 
 @asynccontextmanager
@@ -173,8 +174,7 @@ async def opened_api(
         app = create_app(container)
         await stack.enter_async_context(started(app))
         texts = {role.value: (await make_token(container, role.value, role))[0] for role in Role}
-        clients = [
-            await stack.enter_async_context(client_of(app, token))
-            for token in (texts["viewer"], texts["operator"], None)
-        ]
-        yield Api(container, app, *clients, texts=texts)
+        viewer = await stack.enter_async_context(client_of(app, texts["viewer"]))
+        operator = await stack.enter_async_context(client_of(app, texts["operator"]))
+        stranger = await stack.enter_async_context(client_of(app, None))
+        yield Api(container, app, viewer, operator, stranger, texts)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from forgehand.application.jobs.job_type import JobResult
     from forgehand.container import Container
     from forgehand.domain.documentation import Documentation
     from forgehand.domain.jobs import Job
@@ -60,8 +59,8 @@ class Forgehand:
         self._opened = None
         await self._open.aclose()
 
-    async def run(self, job_type: str, /, **request: Any) -> JobResult:
-        """Do a job now, here, and return the result model of its type.
+    async def run(self, job_type: str, /, **request: Any) -> Any:
+        """Do a job now, here, and return its result: the model that its type names (GenerateDocsResult, …).
 
         Raise UnknownJobType, InvalidRequest, or JobFailed for whatever ended the job.
         """
@@ -82,6 +81,12 @@ class Forgehand:
     async def document(self, document_id: UUID) -> Documentation:
         """Raise DocumentationNotFound."""
         return await self._container.documentations().get(document_id)
+
+    async def markdown(self, document_id: UUID) -> str:
+        """A document as people read it. Raise DocumentationNotFound."""
+        from forgehand.application.rendering import markdown
+
+        return markdown(await self.document(document_id))
 
     @property
     def _container(self) -> Container:

@@ -39,7 +39,7 @@ class Ear:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what happens in another thread or process."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - threads and processes set no asyncio event
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -229,12 +229,12 @@ SUFFIXES = (".py", ".js", ".tsx", ".ts", ".go", ".java", ".rs")
 
 ABSURD = {
     "a hundred thousand parentheses": b"(" * 100_000,
-    "balanced nesting": b"f(" * 100_000 + b")" * 100_000,
-    "generics without end": b"a<" * 100_000,
-    "arrows without end": b"a => " * 50_000,
+    "balanced nesting": b"f(" * 30_000 + b")" * 30_000,
+    "generics without end": b"a<" * 30_000,
+    "arrows without end": b"a => " * 10_000,
     "one line of a megabyte": b"x = 1;" * 175_000,
-    "nested blocks": b"if (x) {" * 30_000,
-    "nested classes": b"class A { " * 20_000,
+    "nested blocks": b"if (x) {" * 10_000,
+    "nested classes": b"class A { " * 5_000,
     "bytes that are not UTF-8": b"\xff\xfe\x00def f(): pass\n" * 1_000,
     "only nulls": b"\x00" * 100_000,
     "nothing": b"",

@@ -22,7 +22,9 @@ from tests.http_api import Wait, make_token, opened_container
 
 
 @asynccontextmanager
-async def serving(container: Container, host: str = "127.0.0.1") -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+async def serving(
+    container: Container, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(container, host, 0, listening=url.set_result))
     try:

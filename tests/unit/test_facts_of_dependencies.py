@@ -198,6 +198,7 @@ def test_lock_files_and_others_are_no_manifests(path: str) -> None:
         ("package.json", "{"),
         ("package.json", "[" * 100_000),
         ("Cargo.toml", "a = ["),
+        ("Cargo.toml", "a = " + "[" * 100_000),
         ("pom.xml", "<project>"),
         ("pom.xml", '<!DOCTYPE a [<!ENTITY b "c">]><project>&b;</project>'),
         ("pom.xml", '<!doctype a SYSTEM "file:///etc/passwd"><project/>'),

@@ -61,7 +61,7 @@ def test_tests_are_known_by_the_conventions_of_each_language(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["pkg/client.py", "pkg/testing.py", "pkg/latest.py", "contest/x.go", "shop/Attest.java", "web/inspect.ts",
-     "src/lib.rs", "shop/Cart.java"],
+     "src/lib.rs", "shop/Cart.java", "pkg/docs/build.py", "pkg/tools/shell.py"],
 )  # fmt: skip
 def test_other_code_is_no_test(path: str) -> None:
     assert not is_test(path)

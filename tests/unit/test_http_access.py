@@ -17,7 +17,18 @@ from tests.http_api import Api, client_of, make_token, opened_api
 OPEN = {"/health", "/ready"}
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW")
 SAMPLES = {"uuid": "0199aaaa-0000-7000-8000-000000000000", "int": "7", "str": "word"}
-UNKNOWN = {"/", "/api", "/api/nothing", "/health/", "/ready/", "//health", "/Health", "/health/x", "/docs", "/%00"}
+UNKNOWN = {
+    "/",
+    "/api",
+    "/api/nothing",
+    "/health/",
+    "/ready/",
+    "//health",
+    "/Health",
+    "/health/x",
+    "/docs",
+    "/%00",
+}
 
 
 @pytest.fixture
@@ -160,7 +171,9 @@ async def test_a_request_is_logged_in_one_line_without_its_token(
     await api.viewer.get(f"/api/jobs/{token}", params={"token": token})
     await api.stranger.get("/api/a%0Ab")
 
-    lines = [record.getMessage() for record in caplog.records if record.name == "forgehand.entrypoints.http.front"]
+    lines = [
+        record.getMessage() for record in caplog.records if record.name == "forgehand.entrypoints.http.front"
+    ]
     assert len(lines) == 2
     assert re.fullmatch(r"GET /api/jobs/\[redacted\] 404 \d+ ms", lines[0])
     assert re.fullmatch(r"GET /api/a%0Ab 401 \d+ ms", lines[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -29,6 +29,8 @@ from forgehand.domain.repositories import RepoName
 from forgehand.domain.usage import Usage
 from tests.http_api import Api, opened_api
 
+NO_ONES = UUID("01990000-0000-7000-8000-000000000000")
+
 NOON = datetime(2025, 5, 5, 12, tzinfo=UTC)
 REPO = RepoName("octo", "tools")
 
@@ -39,7 +41,9 @@ async def api() -> AsyncIterator[Api]:
         yield api
 
 
-def document(number: int = 1, *, repo: RepoName = REPO, model: str | None = None, minutes: int = 0) -> Documentation:
+def document(
+    number: int = 1, *, repo: RepoName = REPO, model: str | None = None, minutes: int = 0
+) -> Documentation:
     told = Narrative(summary=(Claim("It renames a tool.", ("src/tool.py",)),)) if model else None
     at = NOON + timedelta(minutes=minutes)
     return Documentation(
@@ -54,7 +58,9 @@ def document(number: int = 1, *, repo: RepoName = REPO, model: str | None = None
         diff_hash="b" * 64,
         prompt_version="1",
         model=model,
-        facts=Facts((FileFact("src/tool.py", ChangeStatus.RENAMED, 1, 2, "src", previous_path="src/old.py"),)),
+        facts=Facts(
+            (FileFact("src/tool.py", ChangeStatus.RENAMED, 1, 2, "src", previous_path="src/old.py"),)
+        ),
         coverage=Coverage((FileCoverage("src/tool.py", Seen.SEEN),)),
         narrative=told,
         usage=Usage(input_tokens=5, calls=1) if model else Usage(),
@@ -83,7 +89,9 @@ async def test_a_document_is_answered_as_markdown_to_whoever_accepts_it(api: Api
     assert answer.headers["vary"] == "Accept"
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html", "application/json, text/markdown"])
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "text/html", "application/json, text/markdown"]
+)
 async def test_a_document_is_answered_as_json_to_everybody_else(api: Api, accept: str) -> None:
     kept = await api.container.documentations().add(document())
     answer = await api.viewer.get(f"/api/docs/{kept.id}", headers={"Accept": accept})
@@ -101,7 +109,7 @@ async def test_the_difference_of_two_versions_is_shown(api: Api) -> None:
     assert (answer["old"]["version"], answer["new"]["version"]) == (1, 2)
 
 
-@pytest.mark.parametrize(("query", "status"), [("", 400), ("against=x", 400), (f"against={uuid4()}", 404)])
+@pytest.mark.parametrize(("query", "status"), [("", 400), ("against=x", 400), (f"against={NO_ONES}", 404)])
 async def test_a_difference_needs_two_documents(api: Api, query: str, status: int) -> None:
     kept = await api.container.documentations().add(document())
 
@@ -156,7 +164,13 @@ async def test_the_record_of_a_pull_request_says_where_it_stands(api: Api) -> No
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("octo/tools/2", 404), ("octo/tools/x", 404), ("octo/-tools/2", 400), ("octo/tools/0", 400), ("octo/tools/99999999999999999999", 400)],
+    [
+        ("octo/tools/2", 404),
+        ("octo/tools/x", 404),
+        ("octo/-tools/2", 400),
+        ("octo/tools/0", 400),
+        ("octo/tools/99999999999999999999", 400),
+    ],
 )
 async def test_a_pull_request_that_is_not_known_is_not_given(api: Api, path: str, status: int) -> None:
     assert (await api.viewer.get(f"/api/pull-requests/{path}")).status_code == status

@@ -38,7 +38,9 @@ async def test_each_job_type_is_described_by_its_request_and_its_result(descript
     for status in ("200", "202"):
         answer = operation["responses"][status]["content"]["application/json"]["schema"]
         assert answer == {"$ref": "#/components/schemas/AddNumbersJob"}
-    assert {"$ref": "#/components/schemas/AddResult"} in schemas["AddNumbersJob"]["properties"]["result"]["anyOf"]
+    assert {"$ref": "#/components/schemas/AddResult"} in schemas["AddNumbersJob"]["properties"]["result"][
+        "anyOf"
+    ]
     assert {"Prefer", "Idempotency-Key"} == {it["name"] for it in operation["parameters"]}
 
 
@@ -75,7 +77,7 @@ async def test_a_token_is_asked_for_everywhere_but_on_health_and_ready(descripti
     assert description["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, item in description["paths"].items():
         for operation in item.values():
-            expected = [{}] if path in {"/health", "/ready"} else [{"token": []}]
+            expected: list[dict[str, list[str]]] = [{}] if path in {"/health", "/ready"} else [{"token": []}]
             assert operation.get("security", description["security"]) == expected, path
 
 

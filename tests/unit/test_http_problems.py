@@ -74,7 +74,8 @@ async def test_a_body_that_is_no_request_is_refused(api: Api, body: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "sent", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x/json"]
+    "sent",
+    [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x/json"],
 )
 async def test_a_body_of_another_kind_is_refused(api: Api, sent: str | None) -> None:
     headers = {} if sent is None else {"Content-Type": sent}
@@ -83,7 +84,9 @@ async def test_a_body_of_another_kind_is_refused(api: Api, sent: str | None) -> 
     assert "application/json" in problem(answer, 415)["detail"]
 
 
-@pytest.mark.parametrize("sent", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"])
+@pytest.mark.parametrize(
+    "sent", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"]
+)
 async def test_json_by_any_of_its_names_is_taken(api: Api, sent: str) -> None:
     answer = await api.operator.post(ADD, content=b'{"firstNumber": 1}', headers={"Content-Type": sent})
 
@@ -163,7 +166,9 @@ async def test_what_the_store_refuses_has_its_status(error: PortFailure, status:
     assert ("retry-after" in answer.headers) is isinstance(error, StoreUnavailable)
 
 
-@pytest.mark.parametrize("error", [RuntimeError(SECRET), ValueError(SECRET), KeyError(SECRET), OSError(SECRET)])
+@pytest.mark.parametrize(
+    "error", [RuntimeError(SECRET), ValueError(SECRET), KeyError(SECRET), OSError(SECRET)]
+)
 async def test_what_was_not_foreseen_is_logged_under_an_id_and_not_told(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

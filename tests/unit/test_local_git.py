@@ -698,7 +698,7 @@ class TestGitItself:
         host = LocalGit([tmp_path], program=str(program))
         task = asyncio.create_task(host.pull_request(str(repository.path), 7))
         async with asyncio.timeout(20):
-            while not pid_file.exists():  # noqa: ASYNC110 - another process makes it
+            while not pid_file.exists():
                 await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

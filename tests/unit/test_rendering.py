@@ -38,7 +38,9 @@ FACTS = Facts(
         FileFact("tests/test_client.py", ChangeStatus.ADDED, 20, 0, "tests", is_test=True),
     ),
     symbols=(
-        SymbolFact("src/client.py", "method", "get", SymbolEvent.CHANGED, "def get(url, n)", "def get(url)"),
+        SymbolFact(
+            "src/client.py", "method", "Client.get", SymbolEvent.CHANGED, "def get(url, n)", "def get(url)"
+        ),
         SymbolFact("src/client.py", "class", "Old", SymbolEvent.REMOVED),
     ),
     dependencies=(
@@ -123,7 +125,7 @@ def test_the_facts_are_all_there() -> None:
 
     for line in (
         "- commit 1a2b3c4: feat!: drop Old",
-        "- changed method `def get(url, n)`, was `def get(url)` in `src/client.py`",
+        "- changed method `Client.get` in `src/client.py`: `def get(url, n)`, was `def get(url)`",
         "- removed class `Old` in `src/client.py`",
         "- `httpx` in `pyproject.toml`: `>=0.27` → `>=0.28`",
         "- `rich` in `pyproject.toml`: added, `>=15`",

@@ -106,10 +106,12 @@ def _breaking(sign: BreakingMarker) -> str:
 
 
 def _symbol(symbol: SymbolFact) -> str:
-    now = code_span(symbol.signature or symbol.name, _SIGNATURE)
+    place = f"{code_span(symbol.name, _SIGNATURE)} in {code_span(symbol.path, _PATH)}"
+    now = symbol.signature if symbol.signature != symbol.name else None
+    told = f": {code_span(now, _SIGNATURE)}" if now else ""
     before = symbol.previous_signature
     was = f", was {code_span(before, _SIGNATURE)}" if before and before != symbol.signature else ""
-    return f"- {symbol.event} {symbol.kind} {now}{was} in {code_span(symbol.path, _PATH)}"
+    return f"- {symbol.event} {symbol.kind} {place}{told}{was}"
 
 
 def _dependency(item: DependencyFact) -> str:

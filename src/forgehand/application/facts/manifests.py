@@ -55,7 +55,7 @@ def _pep_508(lines: Iterable[str]) -> Iterator[Requirement]:
 
 
 def _pyproject(text: str) -> Iterator[Requirement]:
-    data = tomllib.loads(text)
+    data = _toml(text)
     project, tool = _table(data.get("project")), _table(data.get("tool"))
     if isinstance(project.get("requires-python"), str):
         yield "python", project["requires-python"]
@@ -153,6 +153,13 @@ def _package_json(text: str) -> Iterator[Requirement]:
     yield from _versions(data.get("engines"))
 
 
+def _toml(text: str) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ManifestBroken("nested too deeply") from error
+
+
 def _json(text: str) -> Mapping[str, Any]:
     try:
         return _table(json.loads(text))
@@ -161,7 +168,7 @@ def _json(text: str) -> Mapping[str, Any]:
 
 
 def _cargo(text: str) -> Iterator[Requirement]:
-    data = tomllib.loads(text)
+    data = _toml(text)
     rust = _table(data.get("package")).get("rust-version")
     if isinstance(rust, str):
         yield "rust", rust
@@ -239,7 +246,7 @@ def _gradle(text: str) -> Iterator[Requirement]:
 
 def _version_catalog(text: str) -> Iterator[Requirement]:
     """Gradle's `libs.versions.toml`."""
-    data = tomllib.loads(text)
+    data = _toml(text)
     versions = _table(data.get("versions"))
     for alias, value in (*_table(data.get("libraries")).items(), *_table(data.get("plugins")).items()):
         if isinstance(value, str):

@@ -21,8 +21,10 @@ _TEST_FILE = re.compile(
 )
 _JAVA_TEST_FILE = re.compile(r"(?:Test[A-Z].*|.*(?:Test|Tests|TestCase|IT))\.(?:java|kt|scala|groovy)")
 _ASIDE = frozenset(
-    {"benchmark", "benchmarks", "demo", "demos", "dist", "doc", "docs", "example", "examples", "node_modules"}
-    | {"docs_src", "samples", "scripts", "site-packages", "third_party", "tools", "vendor"}
+    {"benchmark", "benchmarks", "demo", "demos", "doc", "docs", "docs_src", "samples", "scripts"}
+)
+_NEVER_OURS = frozenset(
+    {"dist", "example", "examples", "node_modules", "site-packages", "third_party", "vendor"}
 )
 _GENERATED = re.compile(r".*(?:\.min\.[cm]?js|_pb2(?:_grpc)?\.pyi?|\.pb\.go|_generated\.go|\.g\.ts)")
 _LONGEST_NAME = 120
@@ -71,9 +73,8 @@ def is_test(path: str) -> bool:
 def is_library_code(path: str) -> bool:
     """Whether others can use its symbols: no test, example, script, vendored or generated file."""
     *folders, name = path.split("/")
-    return not (
-        is_test(path) or _ASIDE.intersection(folders) or _GENERATED.fullmatch(name) or name == "setup.py"
-    )
+    aside = _ASIDE.intersection(folders[:1]) or _NEVER_OURS.intersection(folders)
+    return not (aside or is_test(path) or _GENERATED.fullmatch(name) or name == "setup.py")
 
 
 def is_private(path: str) -> bool:

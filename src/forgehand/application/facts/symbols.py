@@ -67,7 +67,7 @@ async def _compared(
         old = await _symbols(syntax, file.previous_path or file.path, before)
         new = await _symbols(syntax, file.path, after)
     if old is None or new is None:
-        return [], f"{shown}, it takes too long to parse"
+        return [], f"{shown}, parsing it takes too much time or memory"
     return [(file.path, *pair) for pair in compare(old, new)], None
 
 

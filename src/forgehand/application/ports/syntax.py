@@ -25,7 +25,7 @@ class Syntax(Protocol):
     """Finds public symbols."""
 
     async def public_symbols(self, path: str, source: bytes) -> tuple[Symbol, ...] | None:
-        """In order of appearance; None where no grammar is known for `path`, or reading takes too long.
+        """In order of appearance; None where no grammar is known for `path`, or reading costs too much.
 
         Source that does not parse gives what could be read of it, never an error. Public means
         what the language says: no leading underscore (Python), exported (JS/TS), capitalised

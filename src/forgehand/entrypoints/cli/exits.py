@@ -50,7 +50,8 @@ _KINDS: Final[Mapping[ExitCode, str]] = {
         ModelRequestRejected
     """,
     ExitCode.UNAVAILABLE: """
-        StoreUnavailable HostUnavailable ModelRateLimited ModelOverloaded TimeLimitExceeded Transient
+        StoreUnavailable RedisUnavailable HostUnavailable ModelRateLimited ModelOverloaded TimeLimitExceeded
+        Transient
     """,
     ExitCode.CONFIGURATION: """
         InvalidSettings ModelNotConfigured InvalidGlob UnusableDatabase StoreNewer StoreOutdated HostUnknown

@@ -38,9 +38,8 @@ async def list_jobs(
     container: Container, types: Sequence[str], states: Sequence[str], limit: int, *, as_json: bool
 ) -> ExitCode:
     """The newest first. Raise UnknownJobType."""
-    wanted = JobFilter(
-        [container.job_types().named(name).name for name in types], [JobState(state) for state in states]
-    )
+    known = container.job_types()
+    wanted = JobFilter([known.named(name).name for name in types], [_state(text) for text in states])
     jobs: list[Job] = []
     cursor = None
     while len(jobs) < limit:

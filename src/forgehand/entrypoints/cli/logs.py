@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 
 from forgehand.application.redaction import Redactor
 
-_NOISY = ("asyncio", "httpx", "httpcore", "uvicorn", "dramatiq", "aiosqlite", "hishel", "markdown_it")
+_NOISY = (
+    "asyncio",
+    "httpx",
+    "httpcore",
+    "uvicorn",
+    "dramatiq",
+    "alembic",
+    "aiosqlite",
+    "hishel",
+    "markdown_it",
+)
 
 
 class _Redacted(logging.Formatter):

@@ -45,8 +45,7 @@ Key: TypeAlias = Annotated[
     ),
 ]
 
-_ASKED = problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED)
-_ASKED_FOR_ONE = problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND)
+_ASKED = problem_responses(HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND)
 _TOLD = problem_responses(
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED,
@@ -105,6 +104,7 @@ async def refuse_unknown_type(
 @get("/jobs", operation_id="listJobs", responses=_ASKED)
 async def list_jobs(
     jobs: NamedDependency[SkipValidation[Jobs]],
+    job_types: NamedDependency[SkipValidation[JobTypes]],
     job_views: NamedDependency[SkipValidation[views.JobViews]],
     types: Annotated[list[str] | None, QueryParameter(name="type", description="of these types")] = None,
     states: Annotated[
@@ -114,12 +114,12 @@ async def list_jobs(
     cursor: FromQuery[str | None] = None,
 ) -> views.JobPageView:
     """List jobs, newest first."""
-    wanted = JobFilter(types=types or (), states=states or ())
+    wanted = JobFilter(types=[job_types.named(name).name for name in types or ()], states=states or ())
     page = await paged(jobs.page(wanted, limit=limit, cursor=cursor), cursor)
     return views.JobPageView(items=[job_views.job(job) for job in page.items], next_cursor=page.next_cursor)
 
 
-@get("/jobs/{job_id:uuid}", operation_id="getJob", responses=_ASKED_FOR_ONE)
+@get("/jobs/{job_id:uuid}", operation_id="getJob", responses=_ASKED)
 async def get_job(
     job_id: FromPath[UUID],
     jobs: NamedDependency[SkipValidation[Jobs]],
@@ -129,7 +129,7 @@ async def get_job(
     return job_views.detail(await jobs.get(job_id), await jobs.attempts(job_id))
 
 
-@get("/jobs/{job_id:uuid}/events", operation_id="listJobEvents", responses=_ASKED_FOR_ONE)
+@get("/jobs/{job_id:uuid}/events", operation_id="listJobEvents", responses=_ASKED)
 async def list_events(
     job_id: FromPath[UUID],
     jobs: NamedDependency[SkipValidation[Jobs]],

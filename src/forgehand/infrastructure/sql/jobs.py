@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, text, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forgehand.application.clock import Clock
@@ -46,6 +47,15 @@ class SqlJobs:
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Submission]:
         if not jobs:
             return []
+        for _ in range(_TRIES):
+            try:
+                return await self._submit(jobs)
+            except IntegrityError:
+                # Another writer used the idempotency key at the same moment: now its job is found.
+                continue
+        raise StoreUnavailable("an idempotency key keeps changing hands; try again")
+
+    async def _submit(self, jobs: Sequence[NewJob]) -> Sequence[Submission]:
         async with self._database.write() as connection:
             return await submit_within(connection, jobs, self._clock(), sqlite_=self._database.sqlite)
 
