@@ -27,11 +27,12 @@ from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.code_host import CodeHost
 from forgehand.application.ports.comments import Comments
 from forgehand.application.ports.documentations import Documentations, PullRequestRecords
-from forgehand.application.ports.jobs import Jobs
+from forgehand.application.ports.jobs import JobControl, Jobs
 from forgehand.application.ports.language_model import LanguageModel
 from forgehand.application.ports.leases import Leases
 from forgehand.application.ports.syntax import Syntax
 from forgehand.application.ports.tokens import Tokens
+from forgehand.application.ports.upkeep import Upkeep
 from forgehand.application.redaction import Redactor
 from forgehand.application.registry import JOB_TYPES
 from forgehand.infrastructure.code_hosts import CodeHosts
@@ -40,12 +41,14 @@ from forgehand.infrastructure.github import GitHub
 from forgehand.infrastructure.llm.choose import choose_model
 from forgehand.infrastructure.queue import embedded_bell, redis_bell
 from forgehand.infrastructure.queue.answering import require_redis
+from forgehand.infrastructure.sql.control import SqlJobControl
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.documentations import SqlDocumentations, SqlPullRequestRecords
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
 from forgehand.infrastructure.sql.schema import prepare, require_current
 from forgehand.infrastructure.sql.tokens import SqlTokens
+from forgehand.infrastructure.sql.upkeep import SqlUpkeep
 from forgehand.infrastructure.syntax.tree_sitter_syntax import TreeSitterSyntax
 from forgehand.settings import Settings
 
@@ -120,6 +123,14 @@ def _leases(database: Database) -> Leases:
     return SqlLeases(database)
 
 
+def _upkeep(database: Database) -> Upkeep:
+    return SqlUpkeep(database)
+
+
+def _control(database: Database) -> JobControl:
+    return SqlJobControl(database)
+
+
 def _documentations(database: Database) -> Documentations:
     return SqlDocumentations(database)
 
@@ -161,6 +172,7 @@ def _run_job(
 def _pump(
     run_job: RunJob,
     leases: Leases,
+    upkeep: Upkeep,
     bell: Bell,
     clock: Clock,
     settings: Settings,
@@ -170,10 +182,11 @@ def _pump(
     return Pump(
         run_job=run_job,
         leases=leases,
+        upkeep=upkeep,
         bell=bell,
         clock=clock,
         worker_label=f"{socket.gethostname()}:{os.getpid()}",
-        queues=queues,
+        queues={name: run_job.job_types.named(name).policy for name in queues},
         concurrency=1 if only else settings.concurrency,
         watch=Watch(settings.lease_seconds),
         only=only,
@@ -202,6 +215,8 @@ class Container(containers.DeclarativeContainer):
 
     jobs = providers.Singleton(_jobs, database, clock)
     leases = providers.Singleton(_leases, database)
+    upkeep = providers.Singleton(_upkeep, database)
+    control = providers.Singleton(_control, database)
     documentations = providers.Singleton(_documentations, database)
     records = providers.Singleton(_records, database)
     tokens = providers.Singleton(_tokens, database, clock)
@@ -223,7 +238,7 @@ class Container(containers.DeclarativeContainer):
 
     submit_job = providers.Singleton(_submit_job, job_types, jobs, bell, clock)
     run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor)
-    pump = providers.Factory(_pump, run_job, leases, bell, clock, settings)
+    pump = providers.Factory(_pump, run_job, leases, upkeep, bell, clock, settings)
     run_now = providers.Singleton(_run_now, jobs, pump.provider)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -14,20 +15,25 @@ from forgehand.application.clock import new_id
 from forgehand.application.ports.jobs import (
     IdempotencyConflict,
     IdempotencyKey,
+    JobControl,
     JobFilter,
     JobIdTaken,
     JobNotFound,
     Jobs,
     NewJob,
+    ParentNotFound,
 )
-from forgehand.application.ports.leases import LeaseLost, Leases, Wanted, Worker
+from forgehand.application.ports.leases import LeaseLost, Leases, Share, Wanted, Worker
+from forgehand.application.ports.upkeep import Upkeep
 from forgehand.domain.jobs import (
     AttemptOutcome,
     Claimed,
     EventKind,
     JobProblem,
     JobState,
+    ParentPolicy,
     Priority,
+    RateLimit,
     Settlement,
 )
 from tests.clocks import HandClock
@@ -41,7 +47,9 @@ class Store:
     """An adapter under test, with the words to drive it."""
 
     jobs: Jobs
+    control: JobControl
     leases: Leases
+    upkeep: Upkeep
     clock: HandClock
 
     def new(self, type: str = "paint", **fields: Any) -> NewJob:  # noqa: A002 - the field's name
@@ -61,13 +69,14 @@ class Store:
 
     async def worker(self, label: str = "host:1") -> Worker:
         worker = Worker(uuid4(), label)
-        await self.leases.beat(worker, self.clock())
+        await self.upkeep.beat(worker, self.clock())
         return worker
 
     async def claim(
         self, worker: Worker, slots: int = 1, *queues: str, only: UUID | None = None
     ) -> list[Claimed]:
-        wanted = Wanted(queues or ("paint",), [uuid4() for _ in range(slots)], only)
+        shares = [Share(queue, slots) for queue in queues or ("paint",)]
+        wanted = Wanted(shares, [uuid4() for _ in range(slots)], only)
         return list((await self.leases.exchange(worker, [], wanted, self.clock())).claimed)
 
     async def settle(self, worker: Worker, *settlements: Settlement) -> frozenset[UUID]:
@@ -291,7 +300,7 @@ class JobStoreContract:
         await store.submit(store.new(), store.new())
         worker = await store.worker()
         [first] = await store.claim(worker)
-        wanted = Wanted(("paint",), [uuid4()])
+        wanted = Wanted([Share("paint", 1)], [uuid4()])
         exchange = await store.leases.exchange(
             worker, [first.complete({}, store.clock())], wanted, store.clock()
         )
@@ -304,8 +313,8 @@ class JobStoreContract:
         slow, quick = await store.worker("slow"), await store.worker("quick")
         [stale] = await store.claim(slow)
         store.clock.pass_(seconds=31)
-        await store.leases.beat(quick, store.clock())
-        await store.leases.sweep(store.clock(), LEASE)
+        await store.upkeep.beat(quick, store.clock())
+        await store.upkeep.sweep(store.clock(), LEASE)
         [fresh] = await store.claim(quick)
         assert await store.settle(slow, stale.complete({"by": "slow"}, store.clock())) == {stale.lease.id}
         assert (await store.jobs.get(id_)).state is JobState.RUNNING
@@ -392,15 +401,15 @@ class JobStoreContract:
         gone = await store.worker()
         await store.claim(gone)
         store.clock.pass_(seconds=29)
-        assert (await store.leases.sweep(store.clock(), LEASE)).rescued == 0
+        assert (await store.upkeep.sweep(store.clock(), LEASE)).rescued == 0
         store.clock.pass_(seconds=2)
-        swept = await store.leases.sweep(store.clock(), LEASE)
+        swept = await store.upkeep.sweep(store.clock(), LEASE)
         assert (swept.rescued, set(swept.due)) == (1, {"paint"})
         job = await store.jobs.get(id_)
         assert (job.state, job.attempts, job.lease) == (JobState.PENDING, 1, None)
         assert [it.outcome for it in await store.jobs.attempts(id_)] == [AttemptOutcome.LOST]
         assert (await store.kinds(id_))[-1] is EventKind.LOST
-        assert (await store.leases.sweep(store.clock(), LEASE)).rescued == 0
+        assert (await store.upkeep.sweep(store.clock(), LEASE)).rescued == 0
 
     async def test_a_worker_that_beats_keeps_its_jobs(self, store: Store) -> None:
         await store.submit(store.new())
@@ -408,15 +417,15 @@ class JobStoreContract:
         await store.claim(worker)
         for _ in range(5):
             store.clock.pass_(seconds=20)
-            await store.leases.beat(worker, store.clock())
-            assert (await store.leases.sweep(store.clock(), LEASE)).rescued == 0
+            await store.upkeep.beat(worker, store.clock())
+            assert (await store.upkeep.sweep(store.clock(), LEASE)).rescued == 0
 
     async def test_a_job_that_keeps_killing_its_worker_ends_dead(self, store: Store) -> None:
         [id_] = await store.submit(store.new(max_attempts=2))
         for _ in range(2):
             [_claimed] = await store.claim(await store.worker())
             store.clock.pass_(seconds=31)
-            assert (await store.leases.sweep(store.clock(), LEASE)).rescued == 1
+            assert (await store.upkeep.sweep(store.clock(), LEASE)).rescued == 1
         job = await store.jobs.get(id_)
         assert (job.state, job.condition(store.clock())) == (JobState.FAILED, "dead")
         assert job.finished_at == store.clock()
@@ -425,12 +434,277 @@ class JobStoreContract:
 
     async def test_a_sweep_finds_the_work_that_nobody_heard_of(self, store: Store) -> None:
         await store.submit(store.new("sand"), store.new(run_at=store.clock() + timedelta(hours=1)))
-        assert (await store.leases.sweep(store.clock(), LEASE)).due == {"sand"}
+        assert (await store.upkeep.sweep(store.clock(), LEASE)).due == {"sand"}
 
     async def test_sweeps_at_once_rescue_a_job_once(self, store: Store) -> None:
         [id_] = await store.submit(store.new())
         await store.claim(await store.worker())
         store.clock.pass_(seconds=31)
-        swept = await asyncio.gather(*(store.leases.sweep(store.clock(), LEASE) for _ in range(5)))
+        swept = await asyncio.gather(*(store.upkeep.sweep(store.clock(), LEASE) for _ in range(5)))
         assert sum(it.rescued for it in swept) == 1
         assert (await store.kinds(id_)).count(EventKind.LOST) == 1
+
+    async def test_a_queues_share_bounds_what_is_claimed_of_it(self, store: Store) -> None:
+        await store.submit(*(store.new() for _ in range(4)), *(store.new("sand") for _ in range(4)))
+        worker = await store.worker()
+        wanted = Wanted([Share("paint", 1), Share("sand", 3)], [uuid4() for _ in range(9)])
+        exchange = await store.leases.exchange(worker, [], wanted, store.clock())
+        assert Counter(it.job.type for it in exchange.claimed) == {"paint": 1, "sand": 3}
+
+    async def test_no_more_of_a_type_run_at_once_than_allowed_however_many_claim(self, store: Store) -> None:
+        await store.submit(*(store.new() for _ in range(12)))
+        workers = [await store.worker(f"w{n}") for n in range(4)]
+
+        async def claim(worker: Worker) -> list[Claimed]:
+            wanted = Wanted([Share("paint", 5, running=3)], [uuid4() for _ in range(5)])
+            return list((await store.leases.exchange(worker, [], wanted, store.clock())).claimed)
+
+        taken = [it for batch in await asyncio.gather(*map(claim, workers)) for it in batch]
+        assert len(taken) == 3
+        [worker] = [it for it in workers if it.id == taken[0].lease.worker_id]
+        await store.settle(worker, taken[0].complete({}, store.clock()))
+        assert len(await claim(workers[0])) == 1
+
+    async def test_no_more_of_a_type_start_in_a_window_than_allowed_however_many_claim(
+        self, store: Store
+    ) -> None:
+        await store.submit(*(store.new() for _ in range(20)))
+        workers = [await store.worker(f"w{n}") for n in range(4)]
+        rate = RateLimit(5, timedelta(seconds=60))
+
+        async def claim(worker: Worker) -> list[Claimed]:
+            wanted = Wanted([Share("paint", 4, rate=rate)], [uuid4() for _ in range(4)])
+            return list((await store.leases.exchange(worker, [], wanted, store.clock())).claimed)
+
+        assert sum(map(len, await asyncio.gather(*map(claim, workers)))) == 5
+        store.clock.pass_(seconds=59)
+        assert await claim(workers[0]) == []
+        store.clock.pass_(seconds=1)
+        assert sum(map(len, await asyncio.gather(*map(claim, workers)))) == 5
+
+    async def test_a_paused_type_is_not_claimed_until_it_is_resumed(self, store: Store) -> None:
+        await store.submit(store.new(), store.new("sand"))
+        worker = await store.worker()
+        for _ in range(2):
+            await store.control.pause("paint", store.clock())
+        assert await store.control.paused() == frozenset({"paint"})
+        assert [it.job.type for it in await store.claim(worker, 5, "paint", "sand")] == ["sand"]
+        limited = Wanted([Share("paint", 1, running=9)], [uuid4()])
+        assert (await store.leases.exchange(worker, [], limited, store.clock())).claimed == ()
+        await store.control.resume("paint")
+        assert await store.control.paused() == frozenset()
+        assert len(await store.claim(worker, 5)) == 1
+
+    async def test_a_pending_job_is_cancelled_at_once(self, store: Store) -> None:
+        [id_] = await store.submit(store.new())
+        [job] = await store.control.cancel(JobFilter(ids=[id_]), store.clock())
+        assert (job.id, job.state, job.finished_at) == (id_, JobState.CANCELLED, store.clock())
+        assert await store.claim(await store.worker()) == []
+        assert await store.control.cancel(JobFilter(ids=[id_]), store.clock()) == []
+        assert await store.kinds(id_) == [EventKind.SUBMITTED, EventKind.CANCELLED]
+
+    async def test_a_running_jobs_worker_is_told_that_it_is_unwanted(self, store: Store) -> None:
+        [id_] = await store.submit(store.new())
+        worker, other = await store.worker("a"), await store.worker("b")
+        [claimed] = await store.claim(worker)
+        [job] = await store.control.cancel(JobFilter(ids=[id_]), store.clock())
+        assert (job.state, job.condition(store.clock())) == (JobState.RUNNING, "cancelling")
+        told = await store.leases.exchange(worker, [], None, store.clock())
+        assert told.cancelled == frozenset({claimed.lease.id})
+        assert (await store.leases.exchange(other, [], None, store.clock())).cancelled == frozenset()
+        await store.settle(worker, claimed.cancel(store.clock()))
+        job = await store.jobs.get(id_)
+        assert (job.state, job.finished_at) == (JobState.CANCELLED, store.clock())
+        assert (await store.leases.exchange(worker, [], None, store.clock())).cancelled == frozenset()
+        assert (await store.kinds(id_))[-2:] == [EventKind.CANCELLING, EventKind.CANCELLED]
+
+    async def test_an_unwanted_job_of_a_dead_worker_is_cancelled_not_rescued(self, store: Store) -> None:
+        [id_] = await store.submit(store.new())
+        await store.claim(await store.worker())
+        await store.control.cancel(JobFilter(ids=[id_]), store.clock())
+        store.clock.pass_(seconds=31)
+        await store.upkeep.sweep(store.clock(), LEASE)
+        assert (await store.jobs.get(id_)).state is JobState.CANCELLED
+
+    async def test_many_jobs_are_cancelled_by_what_they_have_in_common(self, store: Store) -> None:
+        tagged = await store.submit(*(store.new(tags=("release", "v1")) for _ in range(3)))
+        await store.submit(store.new(tags=("release-notes",)), store.new())
+        cancelled = await store.control.cancel(JobFilter(tag="release"), store.clock())
+        assert [job.id for job in cancelled] == tagged
+
+    async def test_a_dead_job_can_be_replayed_with_all_its_attempts(self, store: Store) -> None:
+        [id_] = await store.submit(store.new(max_attempts=1))
+        worker = await store.worker()
+        [claimed] = await store.claim(worker)
+        await store.settle(worker, claimed.fail(BROKEN, store.clock()))
+        [job] = await store.control.replay(JobFilter(ids=[id_]), store.clock())
+        assert (job.state, job.attempts, job.finished_at) == (JobState.PENDING, 0, None)
+        [again] = await store.claim(worker)
+        assert again.lease.attempt == 1
+        assert [it.outcome for it in await store.jobs.attempts(id_)] == [AttemptOutcome.FAILED, None]
+
+    async def test_only_what_failed_or_was_cancelled_is_replayed(self, store: Store) -> None:
+        await store.submit(store.new())
+        worker = await store.worker()
+        [claimed] = await store.claim(worker)
+        assert await store.control.replay(JobFilter(), store.clock()) == []
+        await store.settle(worker, claimed.complete({}, store.clock()))
+        assert await store.control.replay(JobFilter(), store.clock()) == []
+
+    async def test_a_replay_does_not_double_a_unique_job(self, store: Store) -> None:
+        worker = await store.worker()
+        [old] = await store.submit(store.new(unique_key="wall"))
+        [claimed] = await store.claim(worker)
+        await store.settle(worker, claimed.fail(BROKEN, store.clock()))
+        [new] = await store.submit(store.new(unique_key="wall"))
+        assert new != old
+        assert await store.control.replay(JobFilter(), store.clock()) == []
+        assert (await store.jobs.get(old)).state is JobState.FAILED
+
+    async def test_a_job_waits_for_its_parents(self, store: Store) -> None:
+        first, second = store.new(), store.new()
+        child = store.new("sand", after=(first.id, second.id))
+        await store.submit(first, second, child)
+        worker = await store.worker()
+        assert (await store.jobs.get(child.id)).condition(store.clock()) == "waiting"
+        one, two = await store.claim(worker, 2, "paint", "sand")
+        exchange = await store.leases.exchange(worker, [one.complete({}, store.clock())], None, store.clock())
+        assert exchange.released
+        assert await store.upkeep.release(store.clock()) == frozenset()
+        assert await store.claim(worker, 1, "sand") == []
+        await store.settle(worker, two.complete({}, store.clock()))
+        assert await store.upkeep.release(store.clock()) == frozenset({"sand"})
+        assert [it.job.id for it in await store.claim(worker, 1, "sand")] == [child.id]
+        assert EventKind.RELEASED in await store.kinds(child.id)
+
+    async def test_a_failed_parent_fails_its_children_down_the_line(self, store: Store) -> None:
+        parent = store.new(max_attempts=1)
+        child = store.new(after=(parent.id,))
+        grandchild = store.new(after=(child.id,))
+        tolerant = store.new("sand", after=(parent.id,), on_parent_failure=ParentPolicy.RELEASE)
+        await store.submit(parent, child, grandchild, tolerant)
+        worker = await store.worker()
+        [claimed] = await store.claim(worker)
+        await store.settle(worker, claimed.fail(BROKEN, store.clock()))
+        assert await store.upkeep.release(store.clock()) == frozenset({"sand"})
+        for job_id in (child.id, grandchild.id):
+            job = await store.jobs.get(job_id)
+            assert (job.state, job.problem and job.problem.kind) == (JobState.FAILED, "ParentFailed")
+        assert [it.job.id for it in await store.claim(worker, 5, "paint", "sand")] == [tolerant.id]
+
+    async def test_a_sweep_releases_what_was_missed(self, store: Store) -> None:
+        parent, child = store.new(), store.new("sand")
+        child = replace(child, after=(parent.id,))
+        await store.submit(parent, child)
+        worker = await store.worker()
+        [claimed] = await store.claim(worker)
+        await store.settle(worker, claimed.complete({}, store.clock()))
+        assert (await store.upkeep.sweep(store.clock(), LEASE)).due == frozenset({"sand"})
+
+    async def test_a_parent_that_is_done_is_not_waited_for(self, store: Store) -> None:
+        [parent] = await store.submit(store.new())
+        worker = await store.worker()
+        [claimed] = await store.claim(worker)
+        await store.settle(worker, claimed.complete({}, store.clock()))
+        [child] = await store.submit(store.new(after=(parent,)))
+        assert [it.job.id for it in await store.claim(worker)] == [child]
+
+    async def test_waiting_for_a_job_that_does_not_exist_is_refused(self, store: Store) -> None:
+        innocent = store.new()
+        with pytest.raises(ParentNotFound):
+            await store.jobs.submit([innocent, store.new(after=(uuid4(),))])
+        with pytest.raises(JobNotFound):
+            await store.jobs.get(innocent.id)
+
+    async def test_parents_that_end_while_a_child_is_submitted_are_never_missed(self, store: Store) -> None:
+        worker = await store.worker()
+        for _ in range(15):
+            parent = store.new()
+            await store.submit(parent)
+            [claimed] = await store.claim(worker)
+            child = store.new("sand", after=(parent.id,))
+            await asyncio.gather(
+                store.settle(worker, claimed.complete({}, store.clock())), store.submit(child)
+            )
+            await store.upkeep.release(store.clock())
+            assert [it.job.id for it in await store.claim(worker, 1, "sand")] == [child.id]
+
+    async def test_the_stream_tells_every_event_once_in_order_while_many_write(self, store: Store) -> None:
+        seen: list[int] = []
+        position = None
+        done = asyncio.Event()
+
+        async def read() -> None:
+            nonlocal position
+            while True:
+                last = done.is_set()
+                for streamed in await store.jobs.stream(after=position, limit=7):
+                    seen.append(streamed.event.sequence)
+                    position = streamed.position
+                if last and not await store.jobs.stream(after=position):
+                    return
+                await asyncio.sleep(0)
+
+        async def write() -> None:
+            for _ in range(6):
+                await store.submit(store.new())
+
+        reading = asyncio.create_task(read())
+        await asyncio.gather(*(write() for _ in range(8)))
+        done.set()
+        await reading
+        assert len(seen) == len(set(seen)) == 48
+
+    async def test_a_foreign_position_is_refused(self, store: Store) -> None:
+        for position in ("", "x", "1", "1-", "-1", "1-x", "9" * 40 + "-1"):
+            with pytest.raises(ValueError, match="position"):
+                await store.jobs.stream(after=position)
+
+    async def test_jobs_are_counted_by_type_and_state(self, store: Store) -> None:
+        await store.submit(store.new(), store.new(), store.new("sand"))
+        worker = await store.worker()
+        first, _second = await store.claim(worker, 2)
+        await store.settle(worker, first.complete({}, store.clock()))
+        counts = {(it.type, it.state): it.jobs for it in await store.control.counts()}
+        assert counts == {
+            ("paint", JobState.RUNNING): 1,
+            ("paint", JobState.COMPLETED): 1,
+            ("sand", JobState.PENDING): 1,
+        }
+
+    async def test_what_ended_long_ago_is_purged_with_all_that_belongs_to_it(self, store: Store) -> None:
+        worker = await store.worker()
+        ended = []
+        for _ in range(4):
+            ended += await store.submit(store.new())
+            [claimed] = await store.claim(worker)
+            await store.leases.remember(claimed.lease, "step", {"value": 1})
+            await store.settle(worker, claimed.complete({}, store.clock.pass_(hours=1)))
+        [live] = await store.submit(store.new())
+        before = store.clock() + timedelta(seconds=1)
+        assert await store.control.purge(JobFilter(types=["sand"]), before) == 0
+        assert await store.control.purge(JobFilter(), store.clock() - timedelta(hours=2.5)) == 1
+        assert await store.control.purge(JobFilter(), before, keep=1) == 2
+        assert await store.jobs.events(ended[0]) == []
+        assert await store.jobs.attempts(ended[0]) == []
+        kept = [job.id for job in (await store.jobs.page(JobFilter())).items]
+        assert kept == [live, ended[3]]
+
+    async def test_a_job_that_others_wait_for_is_not_purged(self, store: Store) -> None:
+        worker = await store.worker()
+        parent = store.new()
+        await store.submit(parent)
+        [claimed] = await store.claim(worker)
+        await store.submit(store.new("sand", after=(parent.id,)))
+        await store.settle(worker, claimed.complete({}, store.clock()))
+        later = store.clock() + timedelta(days=9)
+        assert await store.control.purge(JobFilter(), later) == 0
+        await store.upkeep.release(store.clock())
+        assert await store.control.purge(JobFilter(), later) == 1
+
+    async def test_a_worker_that_ended_in_order_is_forgotten(self, store: Store) -> None:
+        worker = await store.worker()
+        await store.submit(store.new())
+        await store.claim(worker)
+        await store.upkeep.retire(worker)
+        assert (await store.upkeep.sweep(store.clock(), LEASE)).rescued == 1

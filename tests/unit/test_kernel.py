@@ -21,7 +21,8 @@ from forgehand.application.jobs.running import RunJob
 from forgehand.application.jobs.submit import InvalidRequest, SubmitJob, Terms
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.jobs import JobNotFound, Jobs, StoreUnavailable
-from forgehand.application.ports.leases import Exchange, Leases, Wanted, Worker
+from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
+from forgehand.application.ports.upkeep import Upkeep
 from forgehand.application.redaction import Redactor
 from forgehand.domain.errors import DomainError
 from forgehand.domain.jobs import AttemptOutcome, EventKind, Job, JobState, Settlement
@@ -32,6 +33,7 @@ from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
 from forgehand.infrastructure.sql.schema import prepare
+from forgehand.infrastructure.sql.upkeep import SqlUpkeep
 from tests.job_types import Brush, Deed, Paint, paint_type
 
 SECRET = "hunter2-hunter2"
@@ -41,6 +43,7 @@ SECRET = "hunter2-hunter2"
 class Kernel:
     jobs: Jobs
     leases: Leases
+    upkeep: Upkeep
     bell: DramatiqBell
     types: JobTypes
     brush: Brush = field(default_factory=Brush)
@@ -57,11 +60,12 @@ class Kernel:
         return Pump(
             run_job=run_job,
             leases=self.leases,
+            upkeep=self.upkeep,
             bell=self.bell,
             clock=self.now,
             worker_label="here:1",
             only=only,
-            **{"queues": self.types.names, **fields},
+            **{"queues": {it.name: it.policy for it in self.types}, **fields},
         )
 
     async def submit(self, walls: int = 1, **terms: Any) -> UUID:
@@ -93,7 +97,9 @@ async def kernel_of(*types: JobType) -> AsyncIterator[Kernel]:
     database, bell = Database("sqlite://"), embedded_bell()
     try:
         await prepare(database)
-        yield Kernel(SqlJobs(database, utc_now), SqlLeases(database), bell, JobTypes(types))
+        yield Kernel(
+            SqlJobs(database, utc_now), SqlLeases(database), SqlUpkeep(database), bell, JobTypes(types)
+        )
     finally:
         bell.close()
         await database.close()
@@ -207,9 +213,11 @@ async def test_the_wait_doubles_and_honours_what_the_other_side_asked() -> None:
         run = RunJob(
             kernel.types, lambda _: Paint(kernel.brush), kernel.leases, utc_now, Redactor(), lambda: 0.0
         )
-        await kernel.leases.beat(worker := Worker(uuid4(), "w"), utc_now())
+        await kernel.upkeep.beat(worker := Worker(uuid4(), "w"), utc_now())
         later = utc_now() + timedelta(minutes=2)
-        [claimed] = (await kernel.leases.exchange(worker, [], Wanted(["paint"], [uuid4()]), later)).claimed
+        [claimed] = (
+            await kernel.leases.exchange(worker, [], Wanted([Share("paint", 1)], [uuid4()]), later)
+        ).claimed
         settlement = await run.run(claimed)
         assert settlement is not None
         assert settlement.run_at is not None
@@ -378,7 +386,7 @@ async def test_running_now_takes_the_same_path_retries_included(kernel: Kernel) 
     kernel.brush.deed.append(failing(Transient("busy")))
     other = await kernel.submit()
     id_ = await kernel.submit(walls=2)
-    job = await RunNow(kernel.jobs, lambda queue, only: kernel.pump(only, queues=[queue])).run(id_)
+    job = await RunNow(kernel.jobs, lambda queue, only: kernel.pump(only)).run(id_)
     assert (job.state, job.result, job.attempts) == (JobState.COMPLETED, {"painted": 2}, 2)
     assert (await kernel.jobs.get(other)).state is JobState.PENDING
 
@@ -388,7 +396,7 @@ async def test_running_now_waits_where_a_worker_has_the_job_already(kernel: Kern
     id_ = await kernel.submit()
     async with kernel.pumping():
         await asyncio.wait_for(kernel.brush.started.wait(), 5)
-        run_now = RunNow(kernel.jobs, lambda queue, only: kernel.pump(only, queues=[queue]))
+        run_now = RunNow(kernel.jobs, lambda queue, only: kernel.pump(only))
         waiting = asyncio.create_task(run_now.run(id_))
         await asyncio.sleep(0.05)
         assert not waiting.done()
@@ -454,9 +462,9 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(kernel: Kernel) -> N
         await asyncio.wait_for(kernel.brush.started.wait(), 5)
         quick = Worker(uuid4(), "quick")
         later = utc_now() + timedelta(hours=1)
-        await kernel.leases.beat(quick, later)
-        assert (await kernel.leases.sweep(later, timedelta(seconds=30))).rescued == 1
-        wanted = Wanted(["paint"], [uuid4()], id_)
+        await kernel.upkeep.beat(quick, later)
+        assert (await kernel.upkeep.sweep(later, timedelta(seconds=30))).rescued == 1
+        wanted = Wanted([Share("paint", 1)], [uuid4()], id_)
         [stolen] = (await kernel.leases.exchange(quick, [], wanted, later)).claimed
         kernel.brush.hold.set()
         await asyncio.sleep(0.05)
@@ -467,9 +475,9 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(kernel: Kernel) -> N
 
 async def test_the_jobs_of_a_dead_worker_are_rescued_by_another_one(kernel: Kernel) -> None:
     dead = Worker(uuid4(), "dead")
-    await kernel.leases.beat(dead, utc_now() - timedelta(minutes=5))
+    await kernel.upkeep.beat(dead, utc_now() - timedelta(minutes=5))
     id_ = await kernel.submit()
-    await kernel.leases.exchange(dead, [], Wanted(["paint"], [uuid4()]), utc_now())
+    await kernel.leases.exchange(dead, [], Wanted([Share("paint", 1)], [uuid4()]), utc_now())
     async with kernel.pumping(watch=Watch(lease=0.2)):
         job = await kernel.ended(id_)
     assert (job.state, job.attempts) == (JobState.COMPLETED, 2)

@@ -13,9 +13,13 @@ from pydantic.alias_generators import to_camel
 
 from forgehand.application.jobs.context import JobContext
 from forgehand.domain.errors import DomainError
-from forgehand.domain.jobs import RetryPolicy
+from forgehand.domain.jobs import RateLimit, RetryPolicy
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+LARGEST_PAYLOAD = 256 * 1024
+"""Bytes of JSON that a request or a result may have."""
 
 
 class InvalidJobType(DomainError):
@@ -52,11 +56,28 @@ class UseCase(Protocol[Request, Result]):
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long ended jobs are kept: completed ones, failed and cancelled ones, and at least the last N."""
+
+    completed: timedelta = timedelta(hours=24)
+    failed: timedelta = timedelta(hours=48)
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """How a job type is run. `timeout` bounds one attempt."""
+    """How a job type is run.
+
+    `timeout` bounds one attempt; `concurrency` the jobs at once in one process, `running` in all
+    processes together; `rate` how many start, in all processes together. None: no bound.
+    """
 
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeout: timedelta = timedelta(minutes=30)
+    concurrency: int = 5
+    running: int | None = None
+    rate: RateLimit | None = field(default_factory=lambda: RateLimit(100))
+    retention: Retention = field(default_factory=Retention)
 
 
 @dataclass(frozen=True, slots=True)

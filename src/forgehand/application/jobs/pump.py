@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from forgehand.application.clock import Clock, new_id
+from forgehand.application.jobs.job_type import Policy
 from forgehand.application.jobs.running import RunJob
 from forgehand.application.ports.bell import Bell
-from forgehand.application.ports.leases import Exchange, Leases, Wanted, Worker
+from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
+from forgehand.application.ports.upkeep import Upkeep
 from forgehand.domain.jobs import Claimed, JobState, Settlement
 
 logger = logging.getLogger(__name__)
 
 _POLL = 2.0
+_POLL_AT_WORK = 1.0  # a running job that somebody cancels is told within this
 _LONGEST_BACKOFF = 5.0
 _LAST_WORDS = 10.0
 
@@ -51,11 +55,12 @@ class Pump:
         *,
         run_job: RunJob,
         leases: Leases,
+        upkeep: Upkeep,
         bell: Bell,
         clock: Clock,
         worker_label: str,
-        queues: Collection[str],
-        concurrency: int = 5,
+        queues: Mapping[str, Policy],
+        concurrency: int = 20,
         watch: Watch = Watch(),
         only: UUID | None = None,
     ) -> None:
@@ -64,7 +69,8 @@ class Pump:
         self._bell = bell
         self._clock = clock
         self.worker = Worker(new_id(clock()), worker_label)
-        self._queues = frozenset(queues)
+        self._queues = dict(queues)
+        self._upkeep = upkeep
         self._slots = concurrency
         self._watch = watch
         self._only = only
@@ -73,6 +79,7 @@ class Pump:
         self._stopping = False
         self._running: dict[UUID, tuple[Claimed, asyncio.Task[Settlement | None]]] = {}
         self._ended: list[Settlement] = []
+        self._cancelling: set[UUID] = set()
         self._in_doubt = False
         self._misses = 0
 
@@ -83,7 +90,7 @@ class Pump:
             stack.push_async_callback(_end, keepers)
             await self._register()
             if self._only is None:
-                await stack.enter_async_context(self._bell.listen(self._queues, self._hear))
+                await stack.enter_async_context(self._bell.listen(self._queues.keys(), self._hear))
             try:
                 while not self._stopping:
                     await self._turn()
@@ -110,7 +117,9 @@ class Pump:
         self._wake.set()
 
     async def _pause(self) -> None:
-        delay = _POLL if not self._misses else min(0.1 * 2**self._misses, _LONGEST_BACKOFF)
+        delay = _POLL_AT_WORK if self._running else _POLL
+        if self._misses:
+            delay = min(0.1 * 2**self._misses, _LONGEST_BACKOFF)
         try:
             await asyncio.wait_for(self._wake.wait(), delay)
         except TimeoutError:
@@ -127,9 +136,7 @@ class Pump:
             if self._in_doubt:
                 await self._look_up(settlements)
                 settlements = []
-            free = 0 if self._stopping else self._slots - len(self._running)
-            wanted = Wanted(self._queues, [new_id(self._clock()) for _ in range(free)], self._only)
-            exchange = await self._leases.exchange(self.worker, settlements, wanted, self._clock())
+            exchange = await self._leases.exchange(self.worker, settlements, self._wanted(), self._clock())
         except Exception as error:  # noqa: BLE001 - the pump outlives whatever the store does
             self._ended = settlements + self._ended
             self._in_doubt = True
@@ -138,6 +145,32 @@ class Pump:
             return
         self._misses = 0
         self._take(exchange, settlements)
+        if exchange.released:
+            await self._release()
+
+    def _wanted(self) -> Wanted:
+        free = 0 if self._stopping else max(0, self._slots - len(self._running))
+        busy = Counter(claimed.job.type for claimed, _ in self._running.values())
+        shares = [
+            Share(queue, min(free, policy.concurrency - busy[queue]), policy.running, policy.rate)
+            for queue, policy in self._queues.items()
+        ]
+        return Wanted(shares, [new_id(self._clock()) for _ in range(free)], self._only)
+
+    async def _release(self) -> None:
+        """Jobs waited for what was settled. Failing here costs time alone: the sweep does the same."""
+        try:
+            queues = await self._upkeep.release(self._clock())
+        except Exception as error:  # noqa: BLE001
+            logger.warning("waiting jobs could not be released: %s", _said(error))
+            return
+        self._tell(queues)
+
+    def _tell(self, queues: frozenset[str]) -> None:
+        for queue in queues:
+            self._bell.ring(queue)
+        if queues & self._queues.keys():
+            self._wake.set()
 
     async def _look_up(self, settlements: list[Settlement]) -> None:
         """After an error: settle (again), then take the jobs that we were given without hearing of it."""
@@ -153,6 +186,10 @@ class Pump:
             logger.warning("a job's outcome was dropped: its lease %s had passed to another worker", lease)
         for claimed in exchange.claimed:
             self._start(claimed)
+        for lease in exchange.cancelled & self._running.keys():
+            # Each time it is said: a job may have swallowed the last one.
+            self._cancelling.add(lease)
+            self._running[lease][1].cancel()
         self._after(settlements)
 
     def _after(self, settlements: list[Settlement]) -> None:
@@ -170,13 +207,16 @@ class Pump:
 
     def _finish(self, claimed: Claimed, task: asyncio.Task[Settlement | None]) -> None:
         del self._running[claimed.lease.id]
-        if task.cancelled():
+        if task.cancelled() and claimed.lease.id in self._cancelling:
+            self._ended.append(claimed.cancel(self._clock()))
+        elif task.cancelled():
             self._ended.append(claimed.hand_back(self._clock()))
         elif (error := task.exception()) is not None:
             logger.error("a job ended its runner", exc_info=error)
             self._ended.append(claimed.hand_back(self._clock()))
         elif (settlement := task.result()) is not None:
             self._ended.append(settlement)
+        self._cancelling.discard(claimed.lease.id)
         self._wake.set()
 
     async def _drain(self, grace: float) -> None:
@@ -189,7 +229,9 @@ class Pump:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            _, deaf = await asyncio.wait(tasks, timeout=_LAST_WORDS)
+            if deaf:
+                logger.error("%d jobs do not let themselves be cancelled: they are rescued later", len(deaf))
         self._stopping = True
         try:
             async with asyncio.timeout(_LAST_WORDS):
@@ -199,11 +241,15 @@ class Pump:
                         await asyncio.sleep(0.2)
         except TimeoutError:
             logger.warning("the job store cannot be reached: %d outcomes are lost", len(self._ended))
+            return
+        if not self._running:
+            with suppress(Exception):
+                await self._upkeep.retire(self.worker)
 
     async def _register(self) -> None:
         while not self._stopping:
             try:
-                await self._leases.beat(self.worker, self._clock())
+                await self._upkeep.beat(self.worker, self._clock())
             except Exception as error:  # noqa: BLE001 - a worker may start before its database
                 logger.warning("the job store cannot be reached (%s); trying again", _said(error))
                 self._misses += 1
@@ -216,7 +262,7 @@ class Pump:
         while True:
             await asyncio.sleep(self._watch.beat_every)
             try:
-                await self._leases.beat(self.worker, self._clock())
+                await self._upkeep.beat(self.worker, self._clock())
             except Exception as error:  # noqa: BLE001 - tried again at the next beat
                 logger.warning("a heartbeat failed: %s", _said(error))
 
@@ -224,14 +270,11 @@ class Pump:
         while True:
             await asyncio.sleep(self._watch.sweep_every)
             try:
-                swept = await self._leases.sweep(self._clock(), timedelta(seconds=self._watch.lease))
+                swept = await self._upkeep.sweep(self._clock(), timedelta(seconds=self._watch.lease))
             except Exception as error:  # noqa: BLE001 - tried again at the next sweep
                 logger.warning("a sweep failed: %s", _said(error))
                 continue
-            for queue in swept.due:
-                self._bell.ring(queue)
-            if swept.due & self._queues:
-                self._wake.set()
+            self._tell(swept.due)
 
 
 def _said(error: Exception) -> str:

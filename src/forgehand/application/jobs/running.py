@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from forgehand.application.clock import Clock
 from forgehand.application.jobs.context import Level
-from forgehand.application.jobs.job_type import JobType, JobTypes, UnknownJobType, UseCase
+from forgehand.application.jobs.job_type import LARGEST_PAYLOAD, JobType, JobTypes, UnknownJobType, UseCase
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.leases import LeaseLost, Leases
 from forgehand.application.redaction import Redactor
@@ -32,8 +32,20 @@ class TimeLimitExceeded(Transient):
     """The attempt took longer than its job type allows."""
 
 
+class ResultTooLarge(Permanent):
+    """What a job came to does not fit into its row; large things belong elsewhere."""
+
+
 class RequestUnreadable(Permanent):
     """The stored request no longer fits its job type."""
+
+
+class RetryLater(Exception):
+    """A use case asks to be run again after `wait`; it costs no attempt."""
+
+    def __init__(self, wait: timedelta, reason: str = "the job asked to be run later") -> None:
+        super().__init__(reason)
+        self.wait = wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,8 @@ class RunJob:
             result = await self._execute(job_type, claimed)
         except LeaseLost:
             return None
+        except RetryLater as error:
+            return claimed.snooze(self._problem(error), self.clock(), max(error.wait, timedelta(0)))
         except (DomainError, Permanent) as error:
             return claimed.fail(self._problem(error), self.clock())
         except Exception as error:  # noqa: BLE001 - whatever a use case raises ends its attempt, not the worker
@@ -76,6 +90,9 @@ class RunJob:
                 raise
             raise TimeLimitExceeded(f"the attempt took longer than {limit.total_seconds():g} s") from error
         stored: dict[str, Any] = job_type.result.model_validate(result).model_dump(mode="json")
+        size = len(json.dumps(stored, ensure_ascii=False).encode(errors="replace"))
+        if size > LARGEST_PAYLOAD:
+            raise ResultTooLarge(f"the result of {job_type.name} has {size} bytes, over {LARGEST_PAYLOAD}")
         return stored
 
     def _wait(self, claimed: Claimed, error: Exception) -> timedelta:
@@ -89,7 +106,7 @@ class RunJob:
 
     def _problem(self, error: Exception) -> JobProblem:
         message = self.redact.text(str(error) or type(error).__name__)[:_LONGEST_MESSAGE]
-        if isinstance(error, DomainError | Permanent | Transient):
+        if isinstance(error, DomainError | Permanent | Transient | RetryLater):
             return JobProblem(type(error).__name__, message)
         trace = "".join(traceback.format_exception(error))
         return JobProblem(type(error).__name__, message, self.redact.text(trace)[-_LONGEST_DETAIL:])

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
 from forgehand.application.clock import Clock, new_id
-from forgehand.application.jobs.job_type import JobRequest, JobType, JobTypes
+from forgehand.application.jobs.job_type import LARGEST_PAYLOAD, JobRequest, JobType, JobTypes
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.jobs import IdempotencyKey, Jobs, NewJob, Submission
 from forgehand.domain.errors import DomainError
-from forgehand.domain.jobs import JsonObject, Priority
+from forgehand.domain.jobs import JsonObject, ParentPolicy, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,28 @@ class Terms:
     priority: Priority = Priority.NORMAL
     run_at: datetime | None = None
     max_attempts: int | None = None
+    timeout: timedelta | None = None
     unique_key: str | None = None
     on_behalf_of: str | None = None
+    tags: tuple[str, ...] = ()
+    after: tuple[UUID, ...] = ()
+    on_parent_failure: ParentPolicy = ParentPolicy.FAIL
     job_id: UUID | None = None
     idempotency: IdempotencyKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """One job to be submitted."""
+
+    type_name: str
+    parameters: Mapping[str, Any] | JobRequest
+    terms: Terms = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitJob:
-    """Stores a job and rings the bell. A failing bell never fails a submission."""
+    """Stores jobs and rings the bell. A failing bell never fails a submission."""
 
     job_types: JobTypes
     jobs: Jobs
@@ -62,10 +77,32 @@ class SubmitJob:
         self, type_name: str, parameters: Mapping[str, Any] | JobRequest, *, by: str, terms: Terms = Terms()
     ) -> Submission:
         """On return the job is committed. Raise UnknownJobType, InvalidRequest, or as Jobs.submit."""
-        job_type = self.job_types.named(type_name)
-        request = checked(job_type, parameters)
+        [submission] = await self.submit_many([Order(type_name, parameters, terms)], by=by)
+        return submission
+
+    async def submit_many(self, orders: Sequence[Order], *, by: str) -> Sequence[Submission]:
+        """All or none, in one statement and few rings. Raise the same for the first order at fault."""
         now = self.clock()
-        new = NewJob(
+        new = [self.accepted(order, by, now) for order in orders]
+        _refuse_cycles(new)
+        submissions = await self.jobs.submit(new)
+        for queue in {it.job.type for it in submissions if it.created and it.job.run_at <= now}:
+            self.bell.ring(queue)
+        return submissions
+
+    def accepted(self, order: Order, by: str, now: datetime) -> NewJob:
+        """The job that `order` means, with all that is wrong with it said at once."""
+        job_type = self.job_types.named(order.type_name)
+        terms = order.terms
+        faults = [*_faults(terms)]
+        request: JsonObject = {}
+        try:
+            request = checked(job_type, order.parameters)
+        except InvalidRequest as error:
+            faults = [*error.faults, *faults]
+        if faults:
+            raise InvalidRequest(job_type.name, tuple(faults))
+        return NewJob(
             id=terms.job_id or new_id(now),
             type=job_type.name,
             request=request,
@@ -74,14 +111,54 @@ class SubmitJob:
             run_at=terms.run_at or now,
             max_attempts=terms.max_attempts or job_type.policy.retry.max_attempts,
             priority=terms.priority,
+            timeout=terms.timeout,
             on_behalf_of=terms.on_behalf_of,
             unique_key=terms.unique_key,
+            tags=terms.tags,
+            after=terms.after,
+            on_parent_failure=terms.on_parent_failure,
             idempotency=terms.idempotency,
         )
-        [submission] = await self.jobs.submit([new])
-        if submission.created and new.run_at <= now:
-            self.bell.ring(job_type.name)
-        return submission
+
+
+_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@#-]{0,63}")
+_MOST_ATTEMPTS = 100
+_MOST_TAGS = 20
+_MOST_PARENTS = 1000
+_LONGEST_KEY = 255
+
+
+def _faults(terms: Terms) -> Iterator[Fault]:
+    if terms.max_attempts is not None and not 1 <= terms.max_attempts <= _MOST_ATTEMPTS:
+        yield Fault("max_attempts", f"must be from 1 to {_MOST_ATTEMPTS}")
+    if terms.run_at is not None and terms.run_at.tzinfo is None:
+        yield Fault("run_at", "needs a time zone")
+    if terms.timeout is not None and terms.timeout <= timedelta(0):
+        yield Fault("timeout", "must be longer than nothing")
+    if len(terms.tags) > _MOST_TAGS:
+        yield Fault("tags", f"there are more than {_MOST_TAGS}")
+    for tag in terms.tags:
+        if not _TAG.fullmatch(tag):
+            yield Fault("tags", f"{tag[:80]!r} is not a tag: up to 64 letters, digits and . _ : / @ # -")
+    if len(terms.after) > _MOST_PARENTS:
+        yield Fault("after", f"there are more than {_MOST_PARENTS}")
+    for name, key in (("unique_key", terms.unique_key), ("on_behalf_of", terms.on_behalf_of)):
+        if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
+            yield Fault(name, f"must be 1 to {_LONGEST_KEY} printable characters")
+
+
+class DependencyCycle(DomainError):
+    """Jobs that wait for each other would wait for ever."""
+
+
+def _refuse_cycles(new: Sequence[NewJob]) -> None:
+    """Jobs that are stored already cannot wait for new ones, so only these can form a circle."""
+    order = TopologicalSorter({job.id: list(job.after) for job in new})
+    try:
+        order.prepare()
+    except CycleError as error:
+        circle = " → ".join(str(it) for it in error.args[1])
+        raise DependencyCycle(f"these jobs wait for each other: {circle}") from None
 
 
 def checked(job_type: JobType, parameters: Mapping[str, Any] | JobRequest) -> JsonObject:
@@ -94,14 +171,16 @@ def checked(job_type: JobType, parameters: Mapping[str, Any] | JobRequest) -> Js
         faults = tuple(Fault(".".join(map(str, it["loc"])), it["msg"]) for it in error.errors())
         raise InvalidRequest(job_type.name, faults) from None
     stored: dict[str, Any] = request.model_dump(mode="json")
-    if not _storable(stored):
+    text = json.dumps(stored, ensure_ascii=False)
+    if not _storable(text):
         raise InvalidRequest(job_type.name, (Fault("", "text holds a NUL or half a surrogate pair"),))
+    if len(text.encode()) > LARGEST_PAYLOAD:
+        raise InvalidRequest(job_type.name, (Fault("", f"is over {LARGEST_PAYLOAD} bytes"),))
     return stored
 
 
-def _storable(value: JsonObject) -> bool:
+def _storable(text: str) -> bool:
     """PostgreSQL's JSON holds neither NUL nor lone surrogates."""
-    text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:

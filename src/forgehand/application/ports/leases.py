@@ -78,8 +78,9 @@ class Leases(Protocol):
         """Settle what is done and claim for the free slots, atomically and in one round trip where SQL can.
 
         Claims the pending jobs of the wanted queues that are due, not paused and wait for nothing,
-        highest priority first, then oldest; no two workers ever get the same attempt. A settlement takes effect only while its
-        lease is the job's lease. Each claim and settlement leaves its attempt and its event.
+        highest priority first, then oldest; no two workers ever get the same attempt. A settlement
+        takes effect only while its lease is the job's lease. Each claim and settlement leaves its
+        attempt and its event.
         """
         ...
 

@@ -117,7 +117,7 @@ async def _due(
     connection: AsyncConnection, share: Share, wanted: Wanted, now: datetime
 ) -> Sequence[Row[Any]]:
     """Each priority is a range of the claim index, so jobs that are not due yet cost nothing."""
-    found: list[Row[Any]] = []
+    found: list[Any] = []
     room = min(share.slots, len(wanted.lease_ids))
     if room > 0 and share.limited:
         room = min(room, await room_for(connection, share, now))
@@ -133,7 +133,7 @@ async def _due(
         )
         if wanted.only is not None:
             query = query.where(jobs.c.id == wanted.only)
-        found.extend((await connection.execute(query)).all())
+        found.extend(iter(await connection.execute(query)))
     return found
 
 

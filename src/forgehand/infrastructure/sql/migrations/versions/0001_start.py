@@ -12,11 +12,17 @@ down_revision = None
 _JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
+def _transaction() -> sa.TextClause:
+    on_postgresql = op.get_bind().dialect.name == "postgresql"
+    return sa.text("(pg_current_xact_id()::text::bigint)" if on_postgresql else "0")
+
+
 def upgrade() -> None:
     op.create_table(
         "forgehand_attempts",
         sa.Column("lease_id", sa.Uuid(), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("worker", sa.Text(), nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
@@ -26,6 +32,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("lease_id"),
     )
     op.create_index("forgehand_attempts_job", "forgehand_attempts", ["job_id"], unique=False)
+    op.create_index("forgehand_attempts_rate", "forgehand_attempts", ["type", "started_at"], unique=False)
+    op.create_table(
+        "forgehand_dependencies",
+        sa.Column("job_id", sa.Uuid(), nullable=False),
+        sa.Column("parent_id", sa.Uuid(), nullable=False),
+        sa.Column("on_failure", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", "parent_id"),
+    )
+    op.create_index("forgehand_dependencies_parent", "forgehand_dependencies", ["parent_id"], unique=False)
     op.create_table(
         "forgehand_documentations",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -64,10 +79,12 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("data", _JSON, nullable=False),
+        sa.Column("tx", sa.BigInteger(), server_default=_transaction(), nullable=False),
         sa.PrimaryKeyConstraint("sequence"),
         sqlite_autoincrement=True,
     )
     op.create_index("forgehand_events_job", "forgehand_events", ["job_id", "sequence"], unique=False)
+    op.create_index("forgehand_events_stream", "forgehand_events", ["tx", "sequence"], unique=False)
     op.create_table(
         "forgehand_idempotency_keys",
         sa.Column("owner", sa.Text(), nullable=False),
@@ -95,6 +112,9 @@ def upgrade() -> None:
         sa.Column("unique_key", sa.Text(), nullable=True),
         sa.Column("submitted_by", sa.Text(), nullable=False),
         sa.Column("on_behalf_of", sa.Text(), nullable=True),
+        sa.Column("tags", sa.Text(), nullable=False),
+        sa.Column("blockers", sa.Integer(), nullable=False),
+        sa.Column("cancel_at", sa.BigInteger(), nullable=True),
         sa.Column("progress", sa.Integer(), nullable=False),
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("schema_version", sa.Integer(), nullable=False),
@@ -106,10 +126,18 @@ def upgrade() -> None:
     op.create_index(
         "forgehand_jobs_claim",
         "forgehand_jobs",
-        [sa.text("priority DESC"), "run_at", "id"],
+        ["type", "priority", "run_at", "id"],
         unique=False,
-        postgresql_where=sa.text("state = 'pending'"),
-        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending' AND blockers = 0"),
+        sqlite_where=sa.text("state = 'pending' AND blockers = 0"),
+    )
+    op.create_index(
+        "forgehand_jobs_ended",
+        "forgehand_jobs",
+        ["type", "state", "finished_at"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
     )
     op.create_index("forgehand_jobs_newest", "forgehand_jobs", ["created_at", "id"], unique=False)
     op.create_index(
@@ -128,6 +156,28 @@ def upgrade() -> None:
         postgresql_where=sa.text("unique_key IS NOT NULL AND state IN ('pending', 'running')"),
         sqlite_where=sa.text("unique_key IS NOT NULL AND state IN ('pending', 'running')"),
     )
+    op.create_index(
+        "forgehand_jobs_unwanted",
+        "forgehand_jobs",
+        ["worker_id"],
+        unique=False,
+        postgresql_where=sa.text("cancel_at IS NOT NULL AND lease_id IS NOT NULL"),
+        sqlite_where=sa.text("cancel_at IS NOT NULL AND lease_id IS NOT NULL"),
+    )
+    op.create_index(
+        "forgehand_jobs_waiting",
+        "forgehand_jobs",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending' AND blockers > 0"),
+        sqlite_where=sa.text("state = 'pending' AND blockers > 0"),
+    )
+    op.create_table(
+        "forgehand_paused_types",
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("type"),
+    )
     op.create_table(
         "forgehand_pull_requests",
         sa.Column("repo", sa.Text(), nullable=False),
@@ -144,6 +194,24 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("repo", "number"),
     )
+    op.create_table(
+        "forgehand_schedules",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("request", _JSON, nullable=False),
+        sa.Column("timing", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("overlap", sa.Text(), nullable=False),
+        sa.Column("catch_up", sa.Text(), nullable=False),
+        sa.Column("submitted_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("paused_at", sa.BigInteger(), nullable=True),
+        sa.Column("next_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_job_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_index("forgehand_schedules_next", "forgehand_schedules", ["next_at"], unique=False)
     op.create_table(
         "forgehand_steps",
         sa.Column("job_id", sa.Uuid(), nullable=False),
