@@ -227,6 +227,13 @@ class TestBadInput:
     def test_a_pull_request_without_a_diff(self, call: Call, clone: str, in_memory: None) -> None:
         self.check(call("docs", "--repo", clone, "--pr", "6"), 4, "changes no file")
 
+    def test_a_clone_that_is_too_shallow(
+        self, call: Call, sample: Sample, tmp_path: Path, in_memory: None
+    ) -> None:
+        shallow = sample.repository.bare_clone(tmp_path / "shallow.git", "--depth", "1")
+        ended = call("docs", "--repo", str(shallow), "--pr", "2")
+        self.check(ended, 3, "shallow")
+
     def test_an_unknown_host(self, call: Call, in_memory: None) -> None:
         ended = call("docs", "--repo", "https://code.example.org/a/b", "--pr", "1")
         self.check(ended, 7, "code.example.org is not a host that is configured")

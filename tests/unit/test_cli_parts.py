@@ -110,9 +110,11 @@ class TestTerminal:
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.pretend(monkeypatch)
-        show_rows(("name", "said"), [("a", "long " * 30), ("b", "[red]x[/red]")])
+        job = "01a2027d-c776-73a2-a369-d637ed135356"
+        show_rows(("name", "said"), [(job, "long " * 30), ("b", "[red]x[/red]")])
         said = capsys.readouterr().out
         assert "name" in said
+        assert job in said
         assert said.count("long") == 30
         assert "[red]x[/red]" in said
 

@@ -54,10 +54,12 @@ def show_rows(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             print("\t".join(row))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    # What comes first is an id or a name, to be copied: it is never broken.
+    columns = [Column(head, no_wrap=place == 0) for place, head in enumerate(heads)]
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in cells:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     Console().print(table)
