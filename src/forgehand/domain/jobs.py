@@ -28,13 +28,28 @@ class JobState(StrEnum):
         return self in {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 
 
+class UnknownPriority(DomainError):
+    """No priority has that name; the message lists those there are."""
+
+
 class Priority(IntEnum):
-    """The higher number is claimed first."""
+    """The higher number is claimed first. MEDIUM and CRITICAL are other names for two of the four."""
 
     LOW = 10
     NORMAL = 20
     HIGH = 30
     URGENT = 40
+    MEDIUM = NORMAL
+    CRITICAL = URGENT
+
+    @classmethod
+    def parse(cls, name: str) -> Priority:
+        """The priority of that name, in whatever case. Raise UnknownPriority."""
+        try:
+            return cls[name.strip().upper()]
+        except KeyError:
+            known = ", ".join(it.lower() for it in cls.__members__)
+            raise UnknownPriority(f"there is no priority {name[:40]!r}; there are: {known}") from None
 
 
 class ParentPolicy(StrEnum):
