@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from forgehand.application.clock import Clock, utc_now
 from forgehand.application.diffs import IgnoreGlobs
-from forgehand.application.jobs.job_type import InvalidJobType, JobTypes, UseCase
+from forgehand.application.jobs.job_type import InvalidJobType, JobTypes, UnknownJobType, UseCase
 from forgehand.application.jobs.pump import Pump, Watch
 from forgehand.application.jobs.run_now import RunNow
 from forgehand.application.jobs.running import RunJob
@@ -34,7 +34,7 @@ from forgehand.application.ports.syntax import Syntax
 from forgehand.application.ports.tokens import Tokens
 from forgehand.application.ports.upkeep import Upkeep
 from forgehand.application.redaction import Redactor
-from forgehand.application.registry import JOB_TYPES
+from forgehand.application.registry import JOB_TYPES, with_changes
 from forgehand.infrastructure.code_hosts import CodeHosts
 from forgehand.infrastructure.git import LocalGit
 from forgehand.infrastructure.github import GitHub
@@ -50,7 +50,7 @@ from forgehand.infrastructure.sql.schema import prepare, require_current
 from forgehand.infrastructure.sql.tokens import SqlTokens
 from forgehand.infrastructure.sql.upkeep import SqlUpkeep
 from forgehand.infrastructure.syntax.tree_sitter_syntax import TreeSitterSyntax
-from forgehand.settings import Settings
+from forgehand.settings import InvalidSettings, Settings
 
 BuildUseCase: TypeAlias = Callable[[type[UseCase[Any, Any]]], UseCase[Any, Any]]
 
@@ -155,8 +155,11 @@ def _ignore(settings: Settings) -> IgnoreGlobs:
     return IgnoreGlobs(settings.docs_ignore)
 
 
-def _job_types() -> JobTypes:
-    return JobTypes(JOB_TYPES)
+def _job_types(settings: Settings) -> JobTypes:
+    try:
+        return JobTypes(with_changes(JOB_TYPES, settings.policies))
+    except UnknownJobType as error:
+        raise InvalidSettings(f"FORGEHAND_POLICIES: {error}") from None
 
 
 def _submit_job(job_types: JobTypes, jobs: Jobs, bell: Bell, clock: Clock) -> SubmitJob:
@@ -221,7 +224,7 @@ class Container(containers.DeclarativeContainer):
     records = providers.Singleton(_records, database)
     tokens = providers.Singleton(_tokens, database, clock)
 
-    job_types = providers.Singleton(_job_types)
+    job_types = providers.Singleton(_job_types, settings)
     ports = providers.Dict(
         {
             CodeHost: hosts.provider,

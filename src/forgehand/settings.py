@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from forgehand.application.jobs.policies import PolicyChange
 
 
 class InvalidSettings(Exception):
@@ -66,6 +69,9 @@ class Settings(BaseSettings):
     concurrency: int = Field(5, ge=1, le=1000, validation_alias="FORGEHAND_CONCURRENCY")
     lease_seconds: float = Field(30.0, ge=1, le=3600, validation_alias="FORGEHAND_LEASE_SECONDS")
     grace_seconds: float = Field(20.0, ge=0, le=3600, validation_alias="FORGEHAND_GRACE_SECONDS")
+    policies: Annotated[dict[str, PolicyChange], NoDecode] = Field(
+        default_factory=dict, validation_alias="FORGEHAND_POLICIES"
+    )
 
     @field_validator("local_roots", mode="before")
     @classmethod
@@ -78,6 +84,16 @@ class Settings(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator("policies", mode="before")
+    @classmethod
+    def _object(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"is not JSON: {error}") from None
 
     @property
     def database(self) -> str:

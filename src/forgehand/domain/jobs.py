@@ -28,6 +28,16 @@ class JobState(StrEnum):
         return self in {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
 
 
+class Condition(StrEnum):
+    """What a job's state alone does not say."""
+
+    WAITING = "waiting"
+    SCHEDULED = "scheduled"
+    RETRYING = "retrying"
+    CANCELLING = "cancelling"
+    DEAD = "dead"
+
+
 class UnknownPriority(DomainError):
     """No priority has that name; the message lists those there are."""
 
@@ -149,15 +159,15 @@ class Job:
         """The state, with what is derived: waiting, scheduled, retrying, cancelling, dead."""
         match self.state:
             case JobState.PENDING if self.blockers:
-                return "waiting"
+                return Condition.WAITING.value
             case JobState.RUNNING if self.cancel_at:
-                return "cancelling"
+                return Condition.CANCELLING.value
             case JobState.PENDING if self.attempts:
-                return "retrying"
+                return Condition.RETRYING.value
             case JobState.PENDING if self.run_at > now:
-                return "scheduled"
+                return Condition.SCHEDULED.value
             case JobState.FAILED if self.attempts >= self.max_attempts:
-                return "dead"
+                return Condition.DEAD.value
             case state:
                 return state.value
 

@@ -9,7 +9,16 @@ from typing import Protocol
 from uuid import UUID
 
 from forgehand.application.ports.failures import Permanent, Transient
-from forgehand.domain.jobs import Attempt, Job, JobEvent, JobState, JsonObject, ParentPolicy, Priority
+from forgehand.domain.jobs import (
+    Attempt,
+    Condition,
+    Job,
+    JobEvent,
+    JobState,
+    JsonObject,
+    ParentPolicy,
+    Priority,
+)
 
 
 class JobNotFound(Permanent):
@@ -18,10 +27,6 @@ class JobNotFound(Permanent):
 
 class ParentNotFound(Permanent):
     """A job waits for a job that does not exist."""
-
-
-class NotReplayable(Permanent):
-    """Only a failed or cancelled job can be replayed."""
 
 
 class IdempotencyConflict(Permanent):
@@ -104,10 +109,15 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs to list. Empty collections do not restrict."""
+    """Which jobs. Empty collections do not restrict.
+
+    A job is wanted by its state or by its condition; `now` is what SCHEDULED is measured by.
+    """
 
     types: Collection[str] = ()
     states: Collection[JobState] = ()
+    conditions: Collection[Condition] = ()
+    now: datetime | None = None
     submitted_by: str | None = None
     tag: str | None = None
     ids: Collection[UUID] = ()
@@ -159,6 +169,10 @@ class Jobs(Protocol):
         """
         ...
 
+    async def tail(self) -> str:
+        """The position from which `stream` tells only what is to come."""
+        ...
+
 
 class JobControl(Protocol):
     """What an operator does to jobs and queues. Each call is its own transaction."""
@@ -189,6 +203,10 @@ class JobControl(Protocol):
 
     async def counts(self) -> Sequence[Count]:
         """How many jobs there are of each type and state. One index scan, no table scan."""
+        ...
+
+    async def count(self, wanted: JobFilter) -> int:
+        """How many jobs that is."""
         ...
 
     async def purge(self, wanted: JobFilter, before: datetime, *, keep: int = 0, limit: int = 1000) -> int:

@@ -36,11 +36,13 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
 }
 
 _KINDS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable",
-    ExitCode.USAGE: "InvalidRequest InvalidRepoName UnknownJobType TyperException",
+    ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge",
+    ExitCode.USAGE: """
+        InvalidRequest InvalidRepoName UnknownJobType UnknownPriority DependencyCycle TyperException
+    """,
     ExitCode.NOT_FOUND: """
-        RepositoryNotFound PullRequestNotFound HistoryIncomplete JobNotFound DocumentationNotFound
-        TokenNotFound CommentGone
+        RepositoryNotFound PullRequestNotFound HistoryIncomplete JobNotFound ParentNotFound
+        DocumentationNotFound TokenNotFound CommentGone
     """,
     ExitCode.REFUSED: """
         NotMerged NothingChanged AccessRefused TokenNameTaken IdempotencyConflict JobIdTaken JobCancelled

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, Table, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forgehand.application.ports.jobs import Count, JobFilter
-from forgehand.domain.jobs import EventKind, Job, JobState
+from forgehand.domain.jobs import Condition, EventKind, Job, JobState
 from forgehand.infrastructure.sql import rows
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.tables import attempts, dependencies, events, jobs, paused_types, steps
@@ -23,12 +23,30 @@ _ENDED = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 _REPLAYABLE = (JobState.FAILED, JobState.CANCELLED)
 
 
+def _holds(condition: Condition, now: datetime | None) -> ColumnElement[bool]:
+    pending = jobs.c.state == JobState.PENDING.value
+    match condition:
+        case Condition.WAITING:
+            return and_(pending, jobs.c.blockers > 0)
+        case Condition.RETRYING:
+            return and_(pending, jobs.c.blockers == 0, jobs.c.attempts > 0)
+        case Condition.SCHEDULED:
+            return and_(pending, jobs.c.blockers == 0, jobs.c.attempts == 0, jobs.c.run_at > now)
+        case Condition.CANCELLING:
+            return and_(jobs.c.state == JobState.RUNNING.value, jobs.c.cancel_at.is_not(None))
+        case Condition.DEAD:
+            return and_(jobs.c.state == JobState.FAILED.value, jobs.c.attempts >= jobs.c.max_attempts)
+
+
 def matching(query: S, wanted: JobFilter) -> S:
     """`query` over the jobs table, restricted to what is wanted."""
     if wanted.types:
         query = query.where(jobs.c.type.in_(list(wanted.types)))
-    if wanted.states:
-        query = query.where(jobs.c.state.in_([state.value for state in wanted.states]))
+    if wanted.states or wanted.conditions:
+        either = [_holds(condition, wanted.now) for condition in wanted.conditions]
+        if wanted.states:
+            either.append(jobs.c.state.in_([state.value for state in wanted.states]))
+        query = query.where(or_(*either))
     if wanted.submitted_by is not None:
         query = query.where(jobs.c.submitted_by == wanted.submitted_by)
     if wanted.tag is not None:
@@ -123,21 +141,26 @@ class SqlJobControl:
             key=lambda count: (count.type, list(JobState).index(count.state)),
         )
 
+    async def count(self, wanted: JobFilter) -> int:
+        async with self._database.read() as connection:
+            query = matching(select(func.count()).select_from(jobs), wanted)
+            return int(await connection.scalar(query) or 0)
+
     async def purge(self, wanted: JobFilter, before: datetime, *, keep: int = 0, limit: int = 1000) -> int:
-        place = func.row_number().over(partition_by=jobs.c.type, order_by=jobs.c.finished_at.desc())
-        ended = (
-            matching(select(jobs.c.id, jobs.c.finished_at, place.label("place")), wanted)
-            .where(jobs.c.finished_at.is_not(None), jobs.c.state.in_([state.value for state in _ENDED]))
-            .subquery()
+        ended = matching(select(jobs.c.id), wanted).where(
+            jobs.c.finished_at < before, jobs.c.state.in_([state.value for state in _ENDED])
         )
+        if keep:
+            ended = ended.where(jobs.c.id.not_in(_newest(wanted, keep)))
         # A job that others still wait for stays until they have gone on.
         awaited = select(dependencies.c.parent_id).join(jobs, jobs.c.id == dependencies.c.job_id)
         awaited = awaited.where(text("state = 'pending' AND blockers > 0"))
+        # Locked, so that none is replayed meanwhile; what another process purges is left to it.
         old = (
-            select(ended.c.id)
-            .where(ended.c.finished_at < before, ended.c.place > keep, ended.c.id.not_in(awaited))
-            .order_by(ended.c.finished_at)
+            ended.where(jobs.c.id.not_in(awaited))
+            .order_by(jobs.c.finished_at)
             .limit(limit)
+            .with_for_update(skip_locked=True)
         )
         async with self._database.write() as connection:
             ids = (await connection.scalars(old)).all()
@@ -148,6 +171,14 @@ class SqlJobControl:
                 await connection.execute(delete(table).where(table.c.job_id.in_(ids)))
             await connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
             return len(ids)
+
+
+def _newest(wanted: JobFilter, keep: int) -> Select[Any]:
+    """The newest `keep` ended jobs of each type."""
+    place = func.row_number().over(partition_by=jobs.c.type, order_by=jobs.c.finished_at.desc())
+    ended = matching(select(jobs.c.id, place.label("place")), wanted)
+    ended_ = ended.where(jobs.c.finished_at.is_not(None)).subquery()
+    return select(ended_.c.id).where(ended_.c.place <= keep)
 
 
 async def _change(

@@ -35,6 +35,7 @@ from forgehand.infrastructure.sql.tables import attempts, dependencies, events, 
 
 _KEY_LIFE = timedelta(hours=24)
 _TRIES = 5
+_OLDEST_RUNNING = text("pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 
 
 class SqlJobs:
@@ -106,7 +107,7 @@ class SqlJobs:
             query = query.where(tuple_(events.c.tx, events.c.sequence) > tuple_(tx, sequence))
         if not self._database.sqlite:
             # What a running transaction wrote may come with a lower number than what is visible now.
-            query = query.where(events.c.tx < text("pg_snapshot_xmin(pg_current_snapshot())::text::bigint"))
+            query = query.where(events.c.tx < _OLDEST_RUNNING)
         async with self._database.read() as connection:
             return [
                 StreamedEvent(
@@ -115,6 +116,15 @@ class SqlJobs:
                 )
                 for row in await connection.execute(query)
             ]
+
+    async def tail(self) -> str:
+        query = select(events.c.tx, events.c.sequence).limit(1)
+        query = query.order_by(events.c.tx.desc(), events.c.sequence.desc())
+        if not self._database.sqlite:
+            query = query.where(events.c.tx < _OLDEST_RUNNING)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return rows.to_position(row.tx, row.sequence) if row else rows.to_position(0, 0)
 
 
 async def submit_within(
