@@ -134,7 +134,7 @@ class MemoryJob:
     lost_at: int | None = None
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def progress(self, percent: int, note: str | None = None) -> None:
+    async def progress(self, percent: int, note: str | None = None, **counters: int) -> None:
         if self.lost_at is not None and percent >= self.lost_at:
             raise LeaseLost("the job was given to another worker")
         self.reports.append((percent, note))

@@ -38,7 +38,7 @@ class RecordedJob:
     attempt: int = 1
     deadline: datetime | None = None
 
-    async def progress(self, percent: int, note: str | None = None) -> None:
+    async def progress(self, percent: int, note: str | None = None, **counters: int) -> None:
         raise AssertionError("asking a model is no progress by itself")
 
     async def log(self, level: Level, message: str, **fields: Any) -> None:

@@ -32,12 +32,18 @@ class JobContext(Protocol):
         """When this attempt is cancelled for taking too long."""
         ...
 
-    async def progress(self, percent: int, note: str | None = None) -> None:
-        """0 to 100; a percentage outside is brought to the nearer end."""
+    async def progress(self, percent: int, note: str | None = None, **counters: int) -> None:
+        """0 to 100; a percentage outside is brought to the nearer end.
+
+        Call it as often as you like: at most four a second are written, the last one always.
+        """
         ...
 
     async def log(self, level: Level, message: str, **fields: Any) -> None:
-        """Append to the job's log. Known secrets in `message` and `fields` are blotted out."""
+        """Append to the job's log. Known secrets in `message` and `fields` are blotted out.
+
+        A message over 4 kB and fields over 16 kB are cut; after 10,000 lines of a job the rest is dropped.
+        """
         ...
 
     async def model_call(

@@ -6,8 +6,9 @@ import asyncio
 import json
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from forgehand.application.clock import Clock
 from forgehand.application.jobs.context import Level
 from forgehand.application.jobs.job_type import LARGEST_PAYLOAD, JobType, JobTypes, UnknownJobType, UseCase
+from forgehand.application.jobs.recording import LogLines, Pace, log_line, progress_line
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.leases import LeaseLost, Leases
 from forgehand.application.redaction import Redactor
@@ -71,8 +73,12 @@ class RunJob:
         except (DomainError, Permanent) as error:
             return claimed.fail(self._problem(error), self.clock())
         except Exception as error:  # noqa: BLE001 - whatever a use case raises ends its attempt, not the worker
-            return claimed.try_again(self._problem(error), self.clock(), self._wait(claimed, error))
+            return self.failed(claimed, error)
         return claimed.complete(result, self.clock())
+
+    def failed(self, claimed: Claimed, error: Exception) -> Settlement:
+        """The attempt is spent; the job is tried again where one is left."""
+        return claimed.try_again(self._problem(error), self.clock(), self._wait(claimed, error))
 
     async def _execute(self, job_type: JobType, claimed: Claimed) -> JsonObject:
         try:
@@ -89,6 +95,8 @@ class RunJob:
             if not timer.expired():
                 raise
             raise TimeLimitExceeded(f"the attempt took longer than {limit.total_seconds():g} s") from error
+        finally:
+            await context.close()
         stored: dict[str, Any] = job_type.result.model_validate(result).model_dump(mode="json")
         size = len(json.dumps(stored, ensure_ascii=False).encode(errors="replace"))
         if size > LARGEST_PAYLOAD:
@@ -121,6 +129,16 @@ class LeasedContext:
     clock: Clock
     redact: Redactor
     ends_at: datetime
+    pace: Pace = field(init=False)
+    lines: LogLines = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pace", Pace(partial(self._report, EventKind.PROGRESS)))
+        object.__setattr__(self, "lines", LogLines(partial(self.leases.logged, self.claimed.lease)))
+
+    async def close(self) -> None:
+        """Write the newest progress, if it is not written yet."""
+        await self.pace.close()
 
     @property
     def job_id(self) -> UUID:
@@ -134,14 +152,13 @@ class LeasedContext:
     def deadline(self) -> datetime | None:
         return self.ends_at
 
-    async def progress(self, percent: int, note: str | None = None) -> None:
-        data = {"percent": max(0, min(100, percent)), "note": note and self.redact.text(note)}
-        await self._report(EventKind.PROGRESS, data)
+    async def progress(self, percent: int, note: str | None = None, **counters: int) -> None:
+        await self.pace.tell(progress_line(self.redact, percent, note, counters))
 
     async def log(self, level: Level, message: str, **fields: Any) -> None:
-        # Fields may be anything that a use case has at hand; what is not JSON is written as its text.
-        data = json.loads(json.dumps({"level": level, "message": message, **fields}, default=str))
-        await self._report(EventKind.LOG, self.redact.value(data))
+        line = await self.lines.next(log_line(self.redact, level, message, fields))
+        if line is not None:
+            await self._report(EventKind.LOG, line)
 
     async def model_call(
         self, model: str, state: Literal["asked", "answered", "failed"], usage: Usage

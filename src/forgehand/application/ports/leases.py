@@ -92,6 +92,10 @@ class Leases(Protocol):
         """Append an event; PROGRESS also updates the job (`percent`, `note`). Raise LeaseLost."""
         ...
 
+    async def logged(self, lease: Lease) -> int:
+        """How many LOG events the job has, of all its attempts."""
+        ...
+
     async def recall(self, lease: Lease, key: str) -> JsonObject | None:
         """What any attempt of this job remembered under `key`."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, insert, select, update
+from sqlalchemy import CursorResult, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -59,6 +59,13 @@ class SqlLeases:
                 await _lock(connection, lease)
             row = {"job_id": lease.job_id, "at": now, "kind": kind.value, "data": dict(data)}
             await connection.execute(insert(events).values(row))
+
+    async def logged(self, lease: Lease) -> int:
+        query = select(func.count()).where(
+            events.c.job_id == lease.job_id, events.c.kind == EventKind.LOG.value
+        )
+        async with self._database.read() as connection:
+            return int(await connection.scalar(query) or 0)
 
     async def recall(self, lease: Lease, key: str) -> JsonObject | None:
         query = select(steps.c.value).where(steps.c.job_id == lease.job_id, steps.c.key == key)
