@@ -18,8 +18,9 @@ from pydantic import SecretStr
 
 from forgehand.application.clock import Clock, utc_now
 from forgehand.application.diffs import IgnoreGlobs
+from forgehand.application.jobs.heart import OpenUpkeep, Watch
 from forgehand.application.jobs.job_type import InvalidJobType, JobTypes, UnknownJobType, UseCase
-from forgehand.application.jobs.pump import Pump, Watch
+from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.run_now import RunNow
 from forgehand.application.jobs.running import RunJob
 from forgehand.application.jobs.submit import SubmitJob
@@ -127,6 +128,20 @@ def _upkeep(database: Database) -> Upkeep:
     return SqlUpkeep(database)
 
 
+def _open_upkeep(settings: Settings, database: Database) -> OpenUpkeep | None:
+    """Upkeep over a connection of its own, for another thread; a database in memory has but the one."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Upkeep]:
+        own = Database(settings.database)
+        try:
+            yield SqlUpkeep(own)
+        finally:
+            await own.close()
+
+    return None if database.in_memory else opened
+
+
 def _control(database: Database) -> JobControl:
     return SqlJobControl(database)
 
@@ -176,6 +191,7 @@ def _pump(
     run_job: RunJob,
     leases: Leases,
     upkeep: Upkeep,
+    open_upkeep: OpenUpkeep | None,
     bell: Bell,
     clock: Clock,
     settings: Settings,
@@ -193,6 +209,7 @@ def _pump(
         concurrency=1 if only else settings.concurrency,
         watch=Watch(settings.lease_seconds),
         only=only,
+        open_upkeep=None if only else open_upkeep,
     )
 
 
@@ -219,6 +236,7 @@ class Container(containers.DeclarativeContainer):
     jobs = providers.Singleton(_jobs, database, clock)
     leases = providers.Singleton(_leases, database)
     upkeep = providers.Singleton(_upkeep, database)
+    open_upkeep = providers.Singleton(_open_upkeep, settings, database)
     control = providers.Singleton(_control, database)
     documentations = providers.Singleton(_documentations, database)
     records = providers.Singleton(_records, database)
@@ -241,7 +259,7 @@ class Container(containers.DeclarativeContainer):
 
     submit_job = providers.Singleton(_submit_job, job_types, jobs, bell, clock)
     run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor)
-    pump = providers.Factory(_pump, run_job, leases, upkeep, bell, clock, settings)
+    pump = providers.Factory(_pump, run_job, leases, upkeep, open_upkeep, bell, clock, settings)
     run_now = providers.Singleton(_run_now, jobs, pump.provider)
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from forgehand.application.clock import utc_now
 from forgehand.application.jobs.context import JobContext
+from forgehand.application.jobs.heart import Watch
 from forgehand.application.jobs.job_type import InvalidJobType, JobType, JobTypes, UnknownJobType
-from forgehand.application.jobs.pump import Pump, Watch
+from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.run_now import RunNow
 from forgehand.application.jobs.running import RunJob
 from forgehand.application.jobs.submit import InvalidRequest, SubmitJob, Terms

@@ -91,6 +91,8 @@ class RunJob:
         try:
             async with timer:
                 result = await self.build(job_type.use_case).execute(request, context)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"the job tried to end its worker: {error!r}") from error
         except TimeoutError as error:
             if not timer.expired():
                 raise
