@@ -27,7 +27,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.OK: "done",
     ExitCode.UNEXPECTED: "an unexpected error: run again with --debug",
     ExitCode.USAGE: "the command or the request is wrong",
-    ExitCode.NOT_FOUND: "no such repository, pull request, job, document or token",
+    ExitCode.NOT_FOUND: "no such repository, pull request, job, schedule, document or token",
     ExitCode.REFUSED: "refused: not merged, nothing changed, no access, already taken, cancelled",
     ExitCode.MODEL_FAILED: "the model failed: refused, stopped half-way, invalid answer, no quota, wrong key",
     ExitCode.UNAVAILABLE: "unavailable right now: database, host, model or time limit; try again later",
@@ -39,10 +39,11 @@ _KINDS: Final[Mapping[ExitCode, str]] = {
     ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge",
     ExitCode.USAGE: """
         InvalidRequest InvalidRepoName UnknownJobType UnknownPriority DependencyCycle TyperException
+        InvalidSchedule InvalidTiming UnknownZone
     """,
     ExitCode.NOT_FOUND: """
         RepositoryNotFound PullRequestNotFound HistoryIncomplete JobNotFound ParentNotFound
-        DocumentationNotFound TokenNotFound CommentGone
+        DocumentationNotFound TokenNotFound ScheduleNotFound CommentGone
     """,
     ExitCode.REFUSED: """
         NotMerged NothingChanged AccessRefused TokenNameTaken IdempotencyConflict JobIdTaken JobCancelled

@@ -201,6 +201,9 @@ schedules = Table(
     Column("next_at", Micros),
     Column("last_at", Micros),
     Column("last_job_id", Uuid),
+    Column("fired", BigInteger, nullable=False),
+    Column("missed", BigInteger, nullable=False),
+    Column("missed_at", Micros),
     Index("forgehand_schedules_next", "next_at"),
 )
 

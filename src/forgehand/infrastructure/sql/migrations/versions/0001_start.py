@@ -209,6 +209,9 @@ def upgrade() -> None:
         sa.Column("next_at", sa.BigInteger(), nullable=True),
         sa.Column("last_at", sa.BigInteger(), nullable=True),
         sa.Column("last_job_id", sa.Uuid(), nullable=True),
+        sa.Column("fired", sa.BigInteger(), nullable=False),
+        sa.Column("missed", sa.BigInteger(), nullable=False),
+        sa.Column("missed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("forgehand_schedules_next", "forgehand_schedules", ["next_at"], unique=False)
