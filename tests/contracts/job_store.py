@@ -518,6 +518,31 @@ class JobStoreContract:
         assert (await store.leases.exchange(worker, [], None, store.clock())).cancelled == frozenset()
         assert (await store.kinds(id_))[-2:] == [EventKind.CANCELLING, EventKind.CANCELLED]
 
+    async def test_an_unwanted_job_that_would_be_tried_again_or_handed_back_is_cancelled(
+        self, store: Store
+    ) -> None:
+        await store.submit(*(store.new() for _ in range(3)))
+        worker = await store.worker()
+        claimed = await store.claim(worker, 3)
+        await store.control.cancel(JobFilter(), store.clock())
+        now = store.clock.pass_(seconds=1)
+        first, second, third = claimed
+        lost = await store.settle(
+            worker,
+            first.try_again(BROKEN, now, timedelta(hours=1)),
+            second.hand_back(now),
+            third.complete({"painted": 1}, now),
+        )
+        assert not lost
+        jobs = [await store.jobs.get(it.job.id) for it in claimed]
+        assert [job.state for job in jobs] == [JobState.CANCELLED, JobState.CANCELLED, JobState.COMPLETED]
+        assert [job.finished_at for job in jobs] == [now] * 3
+        assert [(await store.kinds(job.id))[-1] for job in jobs] == [
+            EventKind.CANCELLED,
+            EventKind.CANCELLED,
+            EventKind.COMPLETED,
+        ]
+
     async def test_an_unwanted_job_of_a_dead_worker_is_cancelled_not_rescued(self, store: Store) -> None:
         [id_] = await store.submit(store.new())
         await store.claim(await store.worker())
@@ -560,6 +585,29 @@ class JobStoreContract:
         assert new != old
         assert await store.control.replay(JobFilter(), store.clock()) == []
         assert (await store.jobs.get(old)).state is JobState.FAILED
+
+    async def test_a_job_that_is_replayed_with_its_parent_runs_after_it(self, store: Store) -> None:
+        [parent] = await store.submit(store.new())
+        [child] = await store.submit(store.new(after=(parent,)))
+        worker = await store.worker()
+        await store.control.cancel(JobFilter(ids=[parent]), store.clock())
+        await store.upkeep.release(store.clock())
+        replayed = await store.control.replay(JobFilter(), store.clock())
+        assert {job.id: job.blockers for job in replayed} == {parent: 0, child: 1}
+        [claimed] = await store.claim(worker, 9)
+        assert claimed.job.id == parent
+        await store.settle(worker, claimed.complete({}, store.clock()))
+        await store.upkeep.release(store.clock())
+        assert [it.job.id for it in await store.claim(worker, 9)] == [child]
+
+    async def test_a_job_that_is_replayed_alone_waits_for_no_parent_that_ended(self, store: Store) -> None:
+        [parent] = await store.submit(store.new())
+        [child] = await store.submit(store.new(after=(parent,)))
+        await store.control.cancel(JobFilter(ids=[parent]), store.clock())
+        await store.upkeep.release(store.clock())
+        await store.control.replay(JobFilter(ids=[child]), store.clock())
+        await store.upkeep.sweep(store.clock(), LEASE)
+        assert [it.job.id for it in await store.claim(await store.worker(), 9)] == [child]
 
     async def test_a_job_waits_for_its_parents(self, store: Store) -> None:
         first, second = store.new(), store.new()

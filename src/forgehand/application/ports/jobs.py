@@ -187,7 +187,8 @@ class JobControl(Protocol):
     async def replay(self, wanted: JobFilter, now: datetime, *, limit: int = 1000) -> Sequence[Job]:
         """Failed and cancelled jobs become pending again, with all their attempts to spend; others are left.
 
-        A job whose unique key is held by a newer one is left, too.
+        A job whose unique key is held by a newer one is left, too. A job waits again for those of its
+        parents that are pending or running by then, and for no others.
         """
         ...
 

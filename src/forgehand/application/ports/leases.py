@@ -79,7 +79,8 @@ class Leases(Protocol):
 
         Claims the pending jobs of the wanted queues that are due, not paused and wait for nothing,
         highest priority first, then oldest; no two workers ever get the same attempt. A settlement
-        takes effect only while its lease is the job's lease. Each claim and settlement leaves its
+        takes effect only while its lease is the job's lease; one that would put a job back that somebody
+        wants cancelled cancels it. Each claim and settlement leaves its
         attempt and its event.
         """
         ...

@@ -107,6 +107,7 @@ class SqlJobControl:
                 except IntegrityError:  # its unique key is held by a newer job
                     continue
                 replayed.append(job_id)
+            await _wait_again(connection, replayed)
             return await _read(connection, replayed)
 
     async def pause(self, type_name: str, now: datetime) -> None:
@@ -179,6 +180,19 @@ def _newest(wanted: JobFilter, keep: int) -> Select[Any]:
     ended = matching(select(jobs.c.id, place.label("place")), wanted)
     ended_ = ended.where(jobs.c.finished_at.is_not(None)).subquery()
     return select(ended_.c.id).where(ended_.c.place <= keep)
+
+
+async def _wait_again(connection: AsyncConnection, replayed: Sequence[UUID]) -> None:
+    """Jobs that are replayed with their parents run after them; parents that ended are not waited for."""
+    parents = jobs.alias("parents")
+    live = (
+        select(func.count())
+        .select_from(dependencies.join(parents, parents.c.id == dependencies.c.parent_id))
+        .where(dependencies.c.job_id == jobs.c.id, parents.c.finished_at.is_(None))
+    )
+    if replayed:
+        change = update(jobs).where(jobs.c.id.in_(replayed)).values(blockers=live.scalar_subquery())
+        await connection.execute(change)
 
 
 async def _change(

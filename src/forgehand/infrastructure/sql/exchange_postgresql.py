@@ -20,6 +20,7 @@ _PRIORITIES = ", ".join(f"({priority.value})" for priority in sorted(Priority, r
 _COLUMNS = ", ".join(f"claimed.{column.name}" for column in jobs.c)
 
 # A settlement is fenced by (id, lease) alone: naming the state too would make it scan the running index.
+# A job that somebody wants cancelled does not go back to pending.
 _SETTLE = """
 given AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS g(
@@ -27,17 +28,20 @@ given AS MATERIALIZED (
     result jsonb, problem jsonb, unspent int, kind text, data jsonb)
 ), settled AS (
   UPDATE forgehand_jobs j
-  SET state = g.state, run_at = coalesce(g.run_at, j.run_at), finished_at = g.finished_at, result = g.result,
+  SET state = CASE WHEN g.state = 'pending' AND j.cancel_at IS NOT NULL THEN 'cancelled' ELSE g.state END,
+      finished_at = CASE WHEN j.cancel_at IS NOT NULL THEN g.at ELSE g.finished_at END,
+      run_at = coalesce(g.run_at, j.run_at), result = g.result,
       problem = g.problem, attempts = j.attempts - g.unspent, lease_id = NULL, worker_id = NULL,
       progress = CASE WHEN g.state = 'completed' THEN 100 ELSE j.progress END
   FROM given g WHERE j.id = g.job_id AND j.lease_id = g.lease_id
-  RETURNING g.lease_id, j.id
+  RETURNING g.lease_id, j.id, j.state
 ), ended AS (
   UPDATE forgehand_attempts a SET ended_at = g.at, outcome = g.outcome, problem = g.problem
   FROM given g JOIN settled s ON s.lease_id = g.lease_id WHERE a.lease_id = g.lease_id
 ), settled_told AS (
   INSERT INTO forgehand_events (job_id, at, kind, data)
-  SELECT g.job_id, g.at, g.kind, g.data FROM given g JOIN settled s ON s.lease_id = g.lease_id
+  SELECT g.job_id, g.at, CASE WHEN s.state = 'cancelled' THEN 'cancelled' ELSE g.kind END, g.data
+  FROM given g JOIN settled s ON s.lease_id = g.lease_id
 )"""
 
 # Each priority is a range of the claim index of its own, so jobs that are not due yet cost nothing.

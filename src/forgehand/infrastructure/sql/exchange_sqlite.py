@@ -22,11 +22,13 @@ _HELD = text("""
 SELECT json_extract(g.value, '$.lease_id') FROM json_each(:given) AS g JOIN forgehand_jobs AS j
 ON j.id = json_extract(g.value, '$.job_id') AND j.lease_id = json_extract(g.value, '$.lease_id')
 """)
+# A job that somebody wants cancelled does not go back to pending.
 _SETTLE = text("""
 UPDATE forgehand_jobs AS j
-SET state = json_extract(g.value, '$.state'),
+SET state = CASE WHEN json_extract(g.value, '$.state') = 'pending' AND j.cancel_at IS NOT NULL THEN 'cancelled'
+                 ELSE json_extract(g.value, '$.state') END,
+    finished_at = json_extract(g.value, CASE WHEN j.cancel_at IS NULL THEN '$.finished_at' ELSE '$.at' END),
     run_at = coalesce(json_extract(g.value, '$.run_at'), j.run_at),
-    finished_at = json_extract(g.value, '$.finished_at'),
     result = json_extract(g.value, '$.result'),
     problem = json_extract(g.value, '$.problem'),
     attempts = j.attempts - (json_extract(g.value, '$.unspent')),
@@ -43,9 +45,10 @@ FROM json_each(:given) AS g WHERE a.lease_id = json_extract(g.value, '$.lease_id
 """)
 _TELL = text("""
 INSERT INTO forgehand_events (job_id, at, kind, data)
-SELECT json_extract(g.value, '$.job_id'), json_extract(g.value, '$.at'), json_extract(g.value, '$.kind'),
+SELECT j.id, json_extract(g.value, '$.at'),
+       CASE WHEN j.state = 'cancelled' THEN 'cancelled' ELSE json_extract(g.value, '$.kind') END,
        json_extract(g.value, '$.data')
-FROM json_each(:given) AS g
+FROM json_each(:given) AS g JOIN forgehand_jobs AS j ON j.id = json_extract(g.value, '$.job_id')
 """)
 
 
