@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
+    from forgehand.application.jobs.processing import Processed
     from forgehand.container import Container
     from forgehand.domain.documentation import Documentation
     from forgehand.domain.jobs import Job
@@ -73,6 +75,19 @@ class Forgehand:
         """Queue a job for whichever worker has this database. Raise UnknownJobType or InvalidRequest."""
         submission = await self._container.submit_job().submit(job_type, request, by="library")
         return submission.job.id
+
+    async def process(self, *, limit: int = 10, types: Sequence[str] = ()) -> Processed:
+        """Do up to `limit` jobs that are due, here, one attempt each: what drives it without a worker.
+
+        Raise UnknownJobType or StoreUnavailable.
+        """
+        known = self._container.job_types()
+        names = tuple(known.named(name).name for name in types) or known.names
+        return await self._container.process_jobs().due(limit, names)
+
+    async def process_job(self, job_id: UUID) -> Processed:
+        """Do one job, here, if it is due: one attempt. Raise JobNotFound or StoreUnavailable."""
+        return await self._container.process_jobs().one(job_id)
 
     async def job(self, job_id: UUID) -> Job:
         """Raise JobNotFound."""

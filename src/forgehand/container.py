@@ -6,8 +6,9 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from types import NoneType
 from typing import Any, TypeAlias, get_args, get_type_hints
@@ -20,10 +21,15 @@ from forgehand.application.clock import Clock, utc_now
 from forgehand.application.diffs import IgnoreGlobs
 from forgehand.application.jobs.heart import OpenUpkeep, Watch
 from forgehand.application.jobs.job_type import InvalidJobType, JobTypes, UnknownJobType, UseCase
+from forgehand.application.jobs.keeping import Keeper
+from forgehand.application.jobs.operating import OperateJobs
+from forgehand.application.jobs.processing import ProcessJobs
 from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.run_now import RunNow
 from forgehand.application.jobs.running import RunJob
+from forgehand.application.jobs.scheduling import KeepSchedules, Scheduler
 from forgehand.application.jobs.submit import SubmitJob
+from forgehand.application.jobs.watching import Watching
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.code_host import CodeHost
 from forgehand.application.ports.comments import Comments
@@ -31,12 +37,14 @@ from forgehand.application.ports.documentations import Documentations, PullReque
 from forgehand.application.ports.jobs import JobControl, Jobs
 from forgehand.application.ports.language_model import LanguageModel
 from forgehand.application.ports.leases import Leases
+from forgehand.application.ports.schedules import DueSchedules, Schedules
 from forgehand.application.ports.syntax import Syntax
 from forgehand.application.ports.tokens import Tokens
 from forgehand.application.ports.upkeep import Upkeep
 from forgehand.application.redaction import Redactor
 from forgehand.application.registry import JOB_TYPES, with_changes
 from forgehand.infrastructure.code_hosts import CodeHosts
+from forgehand.infrastructure.cron import read_timing
 from forgehand.infrastructure.git import LocalGit
 from forgehand.infrastructure.github import GitHub
 from forgehand.infrastructure.llm.choose import choose_model
@@ -47,6 +55,7 @@ from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.documentations import SqlDocumentations, SqlPullRequestRecords
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
+from forgehand.infrastructure.sql.schedules import SqlSchedules
 from forgehand.infrastructure.sql.schema import prepare, require_current
 from forgehand.infrastructure.sql.tokens import SqlTokens
 from forgehand.infrastructure.sql.upkeep import SqlUpkeep
@@ -146,6 +155,22 @@ def _control(database: Database) -> JobControl:
     return SqlJobControl(database)
 
 
+def _schedules(database: Database) -> Schedules:
+    return SqlSchedules(database)
+
+
+def _due_schedules(database: Database) -> DueSchedules:
+    return SqlSchedules(database)
+
+
+def _keep_schedules(schedules: Schedules, submit_job: SubmitJob, clock: Clock) -> KeepSchedules:
+    return KeepSchedules(schedules, submit_job, read_timing, clock)
+
+
+def _scheduler(due_schedules: DueSchedules, submit_job: SubmitJob, clock: Clock) -> Scheduler:
+    return Scheduler(due_schedules, submit_job, read_timing, clock)
+
+
 def _documentations(database: Database) -> Documentations:
     return SqlDocumentations(database)
 
@@ -197,6 +222,7 @@ def _pump(
     settings: Settings,
     queues: tuple[str, ...],
     only: UUID | None = None,
+    concurrency: int | None = None,
 ) -> Pump:
     return Pump(
         run_job=run_job,
@@ -206,11 +232,43 @@ def _pump(
         clock=clock,
         worker_label=f"{socket.gethostname()}:{os.getpid()}",
         queues={name: run_job.job_types.named(name).policy for name in queues},
-        concurrency=1 if only else settings.concurrency,
+        concurrency=1 if only else concurrency or settings.concurrency,
         watch=Watch(settings.lease_seconds),
         only=only,
         open_upkeep=None if only else open_upkeep,
     )
+
+
+def _process_jobs(
+    jobs: Jobs,
+    run_job: RunJob,
+    leases: Leases,
+    upkeep: Upkeep,
+    open_upkeep: OpenUpkeep | None,
+    bell: Bell,
+    clock: Clock,
+    settings: Settings,
+) -> ProcessJobs:
+    def make_pump(
+        *, leases: Leases, bell: Bell, queues: Sequence[str], concurrency: int, only: UUID | None
+    ) -> Pump:
+        parts = (run_job, leases, upkeep, open_upkeep, bell, clock, settings)
+        return _pump(*parts, queues=tuple(queues), only=only, concurrency=concurrency)
+
+    lease_time = timedelta(seconds=settings.lease_seconds)
+    return ProcessJobs(jobs, leases, upkeep, bell, clock, lease_time, settings.concurrency, make_pump)
+
+
+def _operate_jobs(jobs: Jobs, control: JobControl, upkeep: Upkeep, bell: Bell, clock: Clock) -> OperateJobs:
+    return OperateJobs(jobs, control, upkeep, bell, clock)
+
+
+def _keeper(job_types: JobTypes, control: JobControl, clock: Clock) -> Keeper:
+    return Keeper(job_types, control, clock)
+
+
+def _watching(jobs: Jobs) -> Watching:
+    return Watching(jobs)
 
 
 def _run_now(jobs: Jobs, make_pump: Callable[..., Pump]) -> RunNow:
@@ -238,6 +296,8 @@ class Container(containers.DeclarativeContainer):
     upkeep = providers.Singleton(_upkeep, database)
     open_upkeep = providers.Singleton(_open_upkeep, settings, database)
     control = providers.Singleton(_control, database)
+    schedules = providers.Singleton(_schedules, database)
+    due_schedules = providers.Singleton(_due_schedules, database)
     documentations = providers.Singleton(_documentations, database)
     records = providers.Singleton(_records, database)
     tokens = providers.Singleton(_tokens, database, clock)
@@ -258,9 +318,17 @@ class Container(containers.DeclarativeContainer):
     build_use_case: providers.Callable[Any] = providers.Callable(lambda ports: partial(_build, ports), ports)
 
     submit_job = providers.Singleton(_submit_job, job_types, jobs, bell, clock)
+    keep_schedules = providers.Singleton(_keep_schedules, schedules, submit_job, clock)
+    scheduler = providers.Singleton(_scheduler, due_schedules, submit_job, clock)
     run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor)
     pump = providers.Factory(_pump, run_job, leases, upkeep, open_upkeep, bell, clock, settings)
     run_now = providers.Singleton(_run_now, jobs, pump.provider)
+    process_jobs = providers.Singleton(
+        _process_jobs, jobs, run_job, leases, upkeep, open_upkeep, bell, clock, settings
+    )
+    operate_jobs = providers.Singleton(_operate_jobs, jobs, control, upkeep, bell, clock)
+    keeper = providers.Singleton(_keeper, job_types, control, clock)
+    watching = providers.Factory(_watching, jobs)
 
 
 def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]]) -> UseCase[Any, Any]:

@@ -38,7 +38,8 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
 _KINDS: Final[Mapping[ExitCode, str]] = {
     ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge",
     ExitCode.USAGE: """
-        InvalidRequest InvalidRepoName UnknownJobType UnknownPriority DependencyCycle TyperException
+        InvalidRequest InvalidRepoName UnknownJobType UnknownPriority InvalidSelection DependencyCycle
+        TyperException
         InvalidSchedule InvalidTiming UnknownZone
     """,
     ExitCode.NOT_FOUND: """
@@ -47,6 +48,7 @@ _KINDS: Final[Mapping[ExitCode, str]] = {
     """,
     ExitCode.REFUSED: """
         NotMerged NothingChanged AccessRefused TokenNameTaken IdempotencyConflict JobIdTaken JobCancelled
+        AlreadyEnded NotReplayable
     """,
     ExitCode.MODEL_FAILED: """
         ModelRefused ModelTruncated ModelOutputInvalid ModelQuotaExhausted ModelAuthenticationFailed
