@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from forgehand.domain.access import Role
+from forgehand.entrypoints.cli import schedules
 from forgehand.entrypoints.cli.exits import MEANINGS
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {said}" for code, said in MEANINGS.items())
@@ -46,6 +47,7 @@ def _group(name: str, about: str) -> typer.Typer:
 jobs = _group("jobs", "See what is queued, what ran, and how it went.")
 token = _group("token", "Make and revoke access tokens for the HTTP interface.")
 db = _group("db", "Look after the database.")
+app.add_typer(schedules.commands, name="schedules")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Queue = Annotated[bool, typer.Option("--queue", help="Only submit; a worker runs it.")]

@@ -68,7 +68,8 @@ async def http_and_pump(container: Container, host: str, port: int, listening: C
     serving = asyncio.create_task(serve(container, host, port, listening=listening))
     pumping = asyncio.create_task(pump.run(container.settings().grace_seconds))
     try:
-        done, _ = await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
+        async with container.scheduler().running():
+            done, _ = await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         pump.stop()
         serving.cancel()

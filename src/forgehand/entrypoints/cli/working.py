@@ -24,7 +24,7 @@ _LOOK_EVERY = 0.2
 
 async def submit(container: Container, type_name: str, request: Mapping[str, Any]) -> UUID:
     """Store a job in the name of whoever is logged in. Raise UnknownJobType or InvalidRequest."""
-    submission = await container.submit_job().submit(type_name, request, by=f"cli:{_login()}")
+    submission = await container.submit_job().submit(type_name, request, by=caller())
     return submission.job.id
 
 
@@ -104,8 +104,9 @@ def _words(event: JobEvent) -> str:
             return kind.value
 
 
-def _login() -> str:
+def caller() -> str:
+    """Whoever is logged in, as the submitter of jobs."""
     try:
-        return getpass.getuser()
+        return f"cli:{getpass.getuser()}"
     except (OSError, KeyError, ImportError):  # a user without a name, as containers have
-        return "unknown"
+        return "cli:unknown"

@@ -9,7 +9,7 @@ from litestar.di import Provide
 from litestar.plugins.pydantic import PydanticPlugin
 
 from forgehand.container import Container
-from forgehand.entrypoints.http import documents, health, jobs, openapi
+from forgehand.entrypoints.http import documents, health, jobs, openapi, schedules
 from forgehand.entrypoints.http.front import Front
 from forgehand.entrypoints.http.gate import Gate
 from forgehand.entrypoints.http.health import Readiness
@@ -58,6 +58,7 @@ def _api(container: Container) -> Router:
             documents.get_document,
             documents.diff_documents,
             documents.get_pull_request,
+            *schedules.ROUTES,
         ],
     )
 
@@ -72,6 +73,7 @@ def _dependencies(container: Container, running: InProcess) -> dict[str, Provide
         "job_views": _given(job_views),
         "jobs": _given(container.jobs()),
         "readiness": _given(readiness),
+        "keep_schedules": _given(container.keep_schedules()),
         "records": _given(container.records()),
         "submit_job": _given(container.submit_job()),
     }

@@ -17,6 +17,7 @@ from litestar.exceptions import ClientException, HTTPException
 from pydantic import BaseModel
 
 from forgehand.application.jobs.job_type import UnknownJobType
+from forgehand.application.jobs.scheduling import InvalidSchedule
 from forgehand.application.jobs.submit import Fault, InvalidRequest
 from forgehand.application.ports.documentations import DocumentationNotFound
 from forgehand.application.ports.failures import Transient
@@ -28,8 +29,10 @@ from forgehand.application.ports.jobs import (
     StoreOutdated,
     StoreUnavailable,
 )
+from forgehand.application.ports.schedules import ScheduleNotFound
 from forgehand.application.redaction import Redactor
 from forgehand.domain.repositories import InvalidRepoName
+from forgehand.domain.schedules import InvalidTiming, UnknownZone
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +61,12 @@ STATUSES: Mapping[type[Exception], HTTPStatus] = {
     DocumentationNotFound: HTTPStatus.NOT_FOUND,
     RecordNotFound: HTTPStatus.NOT_FOUND,
     UnknownJobType: HTTPStatus.NOT_FOUND,
+    ScheduleNotFound: HTTPStatus.NOT_FOUND,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     InvalidRepoName: HTTPStatus.BAD_REQUEST,
+    InvalidSchedule: HTTPStatus.BAD_REQUEST,
+    InvalidTiming: HTTPStatus.BAD_REQUEST,
+    UnknownZone: HTTPStatus.BAD_REQUEST,
     InvalidCursor: HTTPStatus.BAD_REQUEST,
     JobIdTaken: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -27,6 +27,7 @@ from forgehand.domain.jobs import (
     JobState,
     JsonObject,
 )
+from forgehand.domain.schedules import CatchUp, Overlap
 
 
 class View(BaseModel):
@@ -154,6 +155,33 @@ class PullRequestView(View):
     problem: str | None
 
 
+class ScheduleView(View):
+    """A schedule as it stands. `upcoming` are its next times; `fired` and `missed` count the past ones."""
+
+    name: str
+    type: str
+    request: dict[str, Any]
+    timing: str
+    zone: str
+    overlap: Overlap
+    catch_up: CatchUp
+    submitted_by: str
+    created_at: datetime
+    paused_at: datetime | None
+    upcoming: list[datetime]
+    last_at: datetime | None
+    last_job_id: UUID | None
+    fired: int
+    missed: int
+    missed_at: datetime | None
+
+
+class ScheduleListView(View):
+    """All schedules, by name."""
+
+    items: list[ScheduleView]
+
+
 class HealthView(View):
     """The process is up."""
 
@@ -202,6 +230,8 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     DocumentPageView,
     DifferenceView,
     PullRequestView,
+    ScheduleView,
+    ScheduleListView,
     HealthView,
 )
 

@@ -30,5 +30,6 @@ async def work(container: Container, types: Sequence[str] = ()) -> None:
     pump = container.pump(queues=names)
     with on_signal(lambda _: pump.stop()):
         _log.info("working on %s as %s", ", ".join(names), pump.worker.label)
-        await pump.run(container.settings().grace_seconds)
+        async with container.scheduler().running():
+            await pump.run(container.settings().grace_seconds)
         _log.info("ended: nothing is left claimed")

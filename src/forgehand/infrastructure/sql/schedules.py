@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, case, delete, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forgehand.application.ports.jobs import Submission
 from forgehand.application.ports.schedules import Fired, Plan, Planned, ScheduleNotFound
 from forgehand.domain.jobs import JobState
-from forgehand.domain.schedules import CatchUp, Overlap, Schedule
+from forgehand.domain.schedules import CatchUp, Overlap, Schedule, usable_name
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.jobs import submit_within
 from forgehand.infrastructure.sql.tables import jobs, schedules
@@ -55,18 +55,18 @@ class SqlSchedules:
 
     async def remove(self, name: str) -> None:
         async with self._database.statement() as connection:
-            gone = await connection.execute(delete(schedules).where(schedules.c.name == name))
+            gone = await connection.execute(delete(schedules).where(_named(name)))
         if not gone.rowcount:
             raise _missing(name)
 
     async def pause(self, name: str, now: datetime) -> Schedule:
-        change = update(schedules).where(schedules.c.name == name, schedules.c.paused_at.is_(None))
+        change = update(schedules).where(_named(name), schedules.c.paused_at.is_(None))
         async with self._database.write() as connection:
             await connection.execute(change.values(paused_at=now))
             return await _get(connection, name)
 
     async def resume(self, name: str, next_at: datetime | None) -> Schedule:
-        change = update(schedules).where(schedules.c.name == name, schedules.c.paused_at.is_not(None))
+        change = update(schedules).where(_named(name), schedules.c.paused_at.is_not(None))
         async with self._database.write() as connection:
             await connection.execute(change.values(paused_at=None, next_at=next_at))
             return await _get(connection, name)
@@ -138,10 +138,17 @@ def _moved(schedule: Schedule, planned: Planned, made: dict[UUID, Submission]) -
 
 
 async def _get(connection: AsyncConnection, name: str) -> Schedule:
-    row = (await connection.execute(select(schedules).where(schedules.c.name == name))).one_or_none()
+    row = (await connection.execute(select(schedules).where(_named(name)))).one_or_none()
     if row is None:
         raise _missing(name)
     return _schedule(row)
+
+
+def _named(name: str) -> ColumnElement[bool]:
+    """Raise ScheduleNotFound for what cannot be a name, of which some text cannot even be asked for."""
+    if not usable_name(name):
+        raise _missing(name)
+    return schedules.c.name == name
 
 
 def _missing(name: str) -> ScheduleNotFound:
