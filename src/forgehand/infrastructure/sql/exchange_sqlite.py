@@ -25,8 +25,8 @@ ON j.id = json_extract(g.value, '$.job_id') AND j.lease_id = json_extract(g.valu
 # A job that somebody wants cancelled does not go back to pending.
 _SETTLE = text("""
 UPDATE forgehand_jobs AS j
-SET state = CASE WHEN json_extract(g.value, '$.state') = 'pending' AND j.cancel_at IS NOT NULL THEN 'cancelled'
-                 ELSE json_extract(g.value, '$.state') END,
+SET state = CASE WHEN j.cancel_at IS NOT NULL AND json_extract(g.value, '$.state') = 'pending'
+                 THEN 'cancelled' ELSE json_extract(g.value, '$.state') END,
     finished_at = json_extract(g.value, CASE WHEN j.cancel_at IS NULL THEN '$.finished_at' ELSE '$.at' END),
     run_at = coalesce(json_extract(g.value, '$.run_at'), j.run_at),
     result = json_extract(g.value, '$.result'),
