@@ -110,7 +110,7 @@ def _async_url(text: str) -> URL:
 
 
 def _postgresql(url: URL) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=10,
         max_overflow=10,
@@ -118,6 +118,13 @@ def _postgresql(url: URL) -> AsyncEngine:
         pool_reset_on_return=None,  # every transaction of ours ends by its own hand
         connect_args={"timeout": 10, "server_settings": {"application_name": "forgehand"}},
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # Our statements are short; where many rows are expected, compiling one would take half a second.
+        connection.run_async(lambda driver: driver.execute("SET jit = off"))
+
+    return engine
 
 
 def _sqlite(url: URL) -> AsyncEngine:
@@ -193,7 +200,8 @@ def _translate(error: DBAPIError) -> Exception:
         return UnusableDatabase(f"the database file cannot be used: {text}")
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return StoreUnavailable(f"the database cannot be used right now: {text}")
-    if str(getattr(error.orig, "sqlstate", "")).startswith(("08", "40", "53", "57")):
+    # 25006: a standby, or a server that was made read-only.
+    if str(getattr(error.orig, "sqlstate", "")).startswith(("08", "25006", "40", "53", "57")):
         return StoreUnavailable(f"the database cannot be used right now: {text}")
     return error
 

@@ -95,16 +95,17 @@ def _bound(names: str) -> list[Any]:
 
 _EXCHANGE = (
     text(f"""
-WITH {_SETTLE}, {_CLAIM}
-SELECT (SELECT array_agg(lease_id) FROM settled) AS settled_leases,
-  (SELECT array_agg(lease_id) FROM forgehand_jobs
-    WHERE worker_id = :worker AND cancel_at IS NOT NULL AND lease_id IS NOT NULL) AS cancelled_leases,
-  EXISTS (SELECT 1 FROM settled s JOIN forgehand_dependencies d ON d.parent_id = s.id) AS has_children,
-  (SELECT array_agg(type) FROM unnest(CAST(:limited AS text[])) AS q(type) WHERE EXISTS (
-    SELECT 1 FROM forgehand_jobs j
-    WHERE j.type = q.type AND state = 'pending' AND blockers = 0 AND run_at <= :now)) AS due_queues,
-  {_COLUMNS}
-FROM (SELECT 1) AS always LEFT JOIN claimed ON true
+WITH {_SETTLE}, {_CLAIM}, summary AS (
+  SELECT (SELECT array_agg(lease_id) FROM settled) AS settled_leases,
+    (SELECT array_agg(lease_id) FROM forgehand_jobs
+      WHERE worker_id = :worker AND cancel_at IS NOT NULL AND lease_id IS NOT NULL) AS cancelled_leases,
+    EXISTS (SELECT 1 FROM settled s JOIN forgehand_dependencies d ON d.parent_id = s.id) AS has_children,
+    (SELECT array_agg(type) FROM unnest(CAST(:limited AS text[])) AS q(type) WHERE EXISTS (
+      SELECT 1 FROM forgehand_jobs j
+      WHERE j.type = q.type AND state = 'pending' AND blockers = 0 AND run_at <= :now)) AS due_queues
+)
+SELECT settled_leases, cancelled_leases, has_children, due_queues, {_COLUMNS}
+FROM summary FULL JOIN claimed ON false
 """)  # noqa: S608
     .bindparams(*_bound("now queues slots leases limited worker label only"))
     .columns(
@@ -140,14 +141,14 @@ async def run(database: Database, worker: Worker, given: str, wanted: Wanted | N
     }
     async with database.statement() as connection:
         found = (await connection.execute(_EXCHANGE, parameters)).all()
-    first = found[0]
+    [summary] = [row for row in found if row.id is None]
     answer = Answer(
         [row for row in found if row.id is not None],
-        set(first.settled_leases or ()),
-        set(first.cancelled_leases or ()),
-        first.has_children,
+        set(summary.settled_leases or ()),
+        set(summary.cancelled_leases or ()),
+        summary.has_children,
     )
-    due = set(first.due_queues or ())
+    due = set(summary.due_queues or ())
     for share in limited:
         left = leases[len(answer.claimed) :]
         if left and share.queue in due:

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("problem", _JSON, nullable=True),
         sa.PrimaryKeyConstraint("lease_id"),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index("forgehand_attempts_job", "forgehand_attempts", ["job_id"], unique=False)
     op.create_index("forgehand_attempts_rate", "forgehand_attempts", ["type", "started_at"], unique=False)
