@@ -7,7 +7,7 @@ LINT = $(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy && $(BIN)/
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help setup demo up check test lock clean
+.PHONY: help setup demo up check test chaos lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ check: setup ## Format, lint, types, import contracts and unit tests: under a mi
 
 test: setup ## Everything, with real PostgreSQL, Redis and git: nothing may be skipped for want of a server
 	$(LINT) && CI=true $(BIN)/pytest -q -n 2
+
+chaos: setup ## Kill workers, Redis and PostgreSQL under 2,000 jobs and account for each (under 8 minutes)
+	$(BIN)/python -m tests.chaos && $(BIN)/python -m tests.chaos --store sqlite --jobs 1000 --seconds 90
 
 lock: ## Recompute requirements*.lock from pyproject.toml (needs uv)
 	$(COMPILE) -o requirements.lock pyproject.toml

@@ -11,18 +11,25 @@ import time
 from pathlib import Path
 
 from tests.chaos.account import table
-from tests.chaos.storm import Weather, ride, servers
+from tests.chaos.cuts import endure
+from tests.chaos.stage import Crew, servers
+from tests.chaos.storm import Weather, ride
 
 
 def main() -> int:
-    weather = _weather()
+    asked = _asked()
+    weather = Weather(asked.jobs, asked.seconds, asked.kills, asked.seed)
+    crew = Crew(asked.workers, asked.slots, asked.lease, break_fence=asked.break_fence)
     folder = Path(tempfile.mkdtemp(prefix="forgehand-chaos-"))
     began = time.monotonic()
-    with servers(weather.store, folder) as standing:
-        outcome = asyncio.run(ride(weather, standing, folder))
+    with servers(asked.store, folder) as standing:
+        if asked.cuts:
+            outcome = asyncio.run(endure(asked.jobs, asked.cuts, crew, standing, folder))
+        else:
+            outcome = asyncio.run(ride(weather, crew, standing, folder))
     rows = [
-        ("store", weather.store),
-        ("seed", weather.seed),
+        ("store", asked.store),
+        ("seed", asked.seed),
         ("seconds in all", round(time.monotonic() - began)),
         ("seconds from calm to the last end", round(outcome.calm_seconds, 1)),
         *sorted(outcome.done.items()),
@@ -35,7 +42,7 @@ def main() -> int:
     return 1
 
 
-def _weather() -> Weather:
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--store", choices=["postgresql", "sqlite"], default="postgresql")
@@ -44,8 +51,12 @@ def _weather() -> Weather:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lease", type=float, default=2.5)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--slots", type=int, default=3, help="jobs at once in a worker")
+    parser.add_argument(
+        "--cuts", type=int, default=0, help="instead of a storm: cut all connections so often"
+    )
     parser.add_argument("--break-fence", action="store_true", help="the account must then not balance")
-    return Weather(**vars(parser.parse_args()))
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -53,13 +53,17 @@ class Fleet:
     _dead: dict[str, int] = field(default_factory=dict)
     _frozen: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _born: int = 0
+    _tending: asyncio.Task[None] | None = None
 
     @property
     def fates(self) -> Fates:
         return Fates(self._dead, self._frozen)
 
-    async def tend(self) -> None:
-        """Keep the fleet at its size until cancelled."""
+    def start(self) -> None:
+        """Keep the fleet at its size from now on."""
+        self._tending = asyncio.create_task(self._tend())
+
+    async def _tend(self) -> None:
         while True:
             self._members = [it for it in self._members if not self._buried(it)]
             while len(self._members) < self.size:
@@ -89,7 +93,10 @@ class Fleet:
         self.done["SIGTERM"] += 1
 
     async def dismiss(self, within: float) -> None:
-        """End all in good order."""
+        """End all in good order. Nobody is left, and none is replaced."""
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait({self._tending})
         for member in self._members:
             self._thaw(member)
             member.doomed = True
@@ -102,6 +109,7 @@ class Fleet:
                 member.process.kill()
                 member.process.wait()
             self._buried(member)
+        self._members = []
 
     def _thaw(self, member: Member) -> None:
         if member.frozen_at is not None and member.process.poll() is None:
