@@ -16,10 +16,12 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from forgehand.application.clock import utc_now
+from forgehand.application.jobs.context import JobContext
+from forgehand.application.jobs.heart import Watch
 from forgehand.application.jobs.job_type import JobTypes
 from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.running import RunJob
@@ -42,6 +44,9 @@ from tests.job_types import Brush, Paint, paint_type
 from tests.services import Postgres
 
 SECOND = timedelta(seconds=1)
+LONG = 2
+"""So many walls take a second and a half, so that schedules with overlap `skip` have times to miss."""
+
 TYPES = JobTypes([paint_type(rate=None)])
 
 
@@ -88,10 +93,10 @@ async def soak(url: str, seconds: float, processes: int = 3) -> list[Account]:
         try:
             started = [
                 await keep.define(
-                    Definition(f"overlap-{overlap}", "paint", {}, "every 1s", "UTC", overlap, CatchUp.ALL),
+                    Definition(name, "paint", {"walls": walls}, "every 1s", "UTC", overlap, CatchUp.ALL),
                     by="soak",
                 )
-                for overlap in Overlap
+                for name, overlap, walls in (("allow", Overlap.ALLOW, 1), ("skip", Overlap.SKIP, LONG))
             ]
             await asyncio.sleep(seconds / 3)
             children[0].kill()
@@ -130,7 +135,7 @@ async def _account(schedules: object, jobs: SqlJobs, first: Schedule) -> Account
     assert first.next_at is not None
     assert last.next_at is not None
     made = await _all(jobs, first.tag)
-    times = [job.run_at for job in made]
+    times = [_due(job) for job in made]
     within = [at for at in times if first.next_at <= at < last.next_at and at.microsecond == 0]
     return Account(
         name=first.name,
@@ -140,8 +145,13 @@ async def _account(schedules: object, jobs: SqlJobs, first: Schedule) -> Account
         jobs=len(made),
         doubled=len(times) - len(set(times)),
         astray=len(times) - len(within),
-        latest=max((job.created_at - job.run_at for job in made), default=timedelta()),
+        latest=max((job.created_at - _due(job) for job in made), default=timedelta()),
     )
+
+
+def _due(job: Job) -> datetime:
+    """As its id has it: `run_at` moves when the job is rescued."""
+    return datetime.fromtimestamp((job.id.int >> 80) / 1000, UTC)
 
 
 async def _all(jobs: SqlJobs, tag: str) -> list[Job]:
@@ -169,7 +179,7 @@ async def work(url: str) -> None:
     """A worker process as ours are: a scheduler beside a pump, until SIGTERM."""
     async with _opened(url) as (database, bell):
         leases = SqlLeases(database)
-        brush = Brush()
+        brush = Brush([_paint])
         pump = Pump(
             run_job=RunJob(TYPES, lambda _: Paint(brush), leases, utc_now, Redactor([]), random.random),
             leases=leases,
@@ -178,12 +188,18 @@ async def work(url: str) -> None:
             clock=utc_now,
             worker_label=f"soak:{os.getpid()}",
             queues={it.name: it.policy for it in TYPES},
+            watch=Watch(lease=3.0),
         )
         submit_job = SubmitJob(TYPES, SqlJobs(database, utc_now), bell, utc_now)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, pump.stop)
         async with Scheduler(SqlSchedules(database), submit_job, read_timing, utc_now).running():
             print("ready", flush=True)
             await pump.run()
+
+
+async def _paint(job: JobContext, walls: int) -> int:
+    await asyncio.sleep(1.5 if walls == LONG else 0)
+    return walls
 
 
 async def _by_hand(url: str, seconds: float) -> bool:

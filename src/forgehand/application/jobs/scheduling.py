@@ -180,8 +180,6 @@ class Scheduler:
         )
         for queue in fired.queues:
             self._submit_job.bell.ring(queue)
-        if fired.missed:
-            logger.warning("%d due times of schedules were missed, as their policies say", fired.missed)
         return fired.jobs + fired.missed
 
     async def _turn(self) -> float:
@@ -206,6 +204,10 @@ class Scheduler:
             logger.warning("the schedule %s is left to other processes: %s", schedule.name, error)
             return None
         firing = schedule.firing(now, times, busy=busy)
+        if firing.missed:
+            logger.info(
+                "the schedule %s misses %d due times, as its policies say", schedule.name, firing.missed
+            )
         try:
             return Planned(firing, tuple(self._job(schedule, at, now) for at in firing.due))
         except InvalidRequest as error:
