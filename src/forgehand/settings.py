@@ -66,7 +66,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", validation_alias="FORGEHAND_HOST")
     port: int = Field(8321, ge=0, le=65535, validation_alias="FORGEHAND_PORT")
     worker_type: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="WORKER_TYPE")
-    concurrency: int = Field(5, ge=1, le=1000, validation_alias="FORGEHAND_CONCURRENCY")
+    processes: int = Field(1, ge=1, le=64, validation_alias="FORGEHAND_PROCESSES")
+    concurrency: int = Field(20, ge=1, le=1000, validation_alias="FORGEHAND_CONCURRENCY")
     lease_seconds: float = Field(30.0, ge=1, le=3600, validation_alias="FORGEHAND_LEASE_SECONDS")
     grace_seconds: float = Field(20.0, ge=0, le=3600, validation_alias="FORGEHAND_GRACE_SECONDS")
     policies: Annotated[dict[str, PolicyChange], NoDecode] = Field(

@@ -135,6 +135,11 @@ class Pump:
             if not self._running and not self._ended:
                 await asyncio.shield(self._retire())
 
+    @property
+    def at_work(self) -> int:
+        """How many jobs run. After `run`: those that would not end, which others rescue."""
+        return len(self._running)
+
     def stop(self) -> None:
         """Claim nothing more, and end as `run` says."""
         self._stopping = True

@@ -204,7 +204,7 @@ async def document_since(container: Container, wish: Wish, since: datetime) -> E
     with spinner("looking for merged pull requests"):
         numbers = [number async for number in container.hosts().merged_since(wish.location, since)]
     outcomes: dict[int, Made | Exception] = {}
-    limit = asyncio.Semaphore(container.settings().concurrency)
+    limit = asyncio.Semaphore(container.job_types().named(_JOB_TYPE).policy.concurrency)
 
     async def one(number: int) -> None:
         async with limit:

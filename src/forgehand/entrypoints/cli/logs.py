@@ -44,6 +44,7 @@ class _JsonLines(logging.Formatter):
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
+            "pid": record.process,
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -58,7 +59,8 @@ def log_to_stderr(redactor: Redactor, *, long_running: bool, debug: bool) -> Non
     if long_running and not sys.stderr.isatty():
         handler.setFormatter(_JsonLines(redactor))
     else:
-        handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(message)s", redactor))
+        pid = "%(process)d " if long_running else ""
+        handler.setFormatter(_Redacted(f"%(asctime)s {pid}%(levelname)s %(message)s", redactor))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO if long_running else logging.WARNING)

@@ -19,6 +19,7 @@ from forgehand.entrypoints.cli.database import place_of
 from forgehand.entrypoints.cli.exits import DataFolderInUse, ExitCode
 from forgehand.entrypoints.cli.printing import say, show, show_json
 from forgehand.entrypoints.worker import queues, work
+from forgehand.entrypoints.worker.bond import Bond
 from forgehand.entrypoints.worker.signals import on_signal
 
 if TYPE_CHECKING:
@@ -109,9 +110,9 @@ async def serve_http(container: Container) -> ExitCode:
     return ExitCode.OK
 
 
-async def work_on(container: Container, types: Sequence[str]) -> ExitCode:
-    """The pump alone. Raise UnknownJobType."""
-    await work(container, types)
+async def work_on(container: Container, types: Sequence[str], bond: Bond | None = None) -> ExitCode:
+    """The pump alone; `bond` where a supervisor started it. Raise UnknownJobType."""
+    await work(container, types, bond)
     return ExitCode.OK
 
 
