@@ -12,6 +12,7 @@ from litestar import Litestar
 from forgehand.application.access import digest, new_token
 from forgehand.application.clock import utc_now
 from forgehand.domain.access import Role
+from forgehand.entrypoints.http.app import watching
 from tests.http_api import Api, client_of, make_token, opened_api
 
 OPEN = {"/health", "/ready"}
@@ -72,6 +73,7 @@ async def test_health_and_ready_answer_without_a_token(api: Api) -> None:
 
 
 async def test_a_viewer_may_read_every_route_and_change_none(api: Api) -> None:
+    watching(api.app).close()  # or the stream of all jobs would be read for ever
     for path in paths_of(api.app) - OPEN:
         for method in METHODS:
             answer = await api.viewer.request(method, path)

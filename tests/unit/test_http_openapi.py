@@ -41,7 +41,8 @@ async def test_each_job_type_is_described_by_its_request_and_its_result(descript
     assert {"$ref": "#/components/schemas/AddResult"} in schemas["AddNumbersJob"]["properties"]["result"][
         "anyOf"
     ]
-    assert {"Prefer", "Idempotency-Key"} == {it["name"] for it in operation["parameters"]}
+    options = "priority runAt delay maxAttempts timeout uniqueKey tag after onParentFailure".split()
+    assert {"Prefer", "Idempotency-Key", *options} == {it["name"] for it in operation["parameters"]}
 
 
 async def test_every_registered_job_type_is_described(api: Api, description: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from forgehand.domain.access import Role
-from forgehand.entrypoints.cli import schedules
+from forgehand.entrypoints.cli import jobs, schedules
 from forgehand.entrypoints.cli.exits import MEANINGS
 
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {said}" for code, said in MEANINGS.items())
@@ -24,18 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-jobs = typer.Typer(
-    help="See what is queued, what ran, and how it went.", no_args_is_help=True, rich_markup_mode=_PLAIN
-)
-token = typer.Typer(
-    help="Make and revoke access tokens for the HTTP interface.",
-    no_args_is_help=True,
-    rich_markup_mode=_PLAIN,
-)
-db = typer.Typer(help="Look after the database.", no_args_is_help=True, rich_markup_mode=_PLAIN)
-app.add_typer(jobs, name="jobs")
-app.add_typer(token, name="token")
-app.add_typer(db, name="db")
 
 
 def _group(name: str, about: str) -> typer.Typer:
@@ -44,7 +32,7 @@ def _group(name: str, about: str) -> typer.Typer:
     return group
 
 
-jobs = _group("jobs", "See what is queued, what ran, and how it went.")
+app.add_typer(jobs.commands, name="jobs")
 token = _group("token", "Make and revoke access tokens for the HTTP interface.")
 db = _group("db", "Look after the database.")
 app.add_typer(schedules.commands, name="schedules")
@@ -141,9 +129,29 @@ def run_job(
         bool, typer.Option("--list", help="Say which types there are, and their fields.")
     ] = False,
     queue: Queue = False,
+    priority: Annotated[str | None, typer.Option(help="urgent, high, normal or low.")] = None,
+    delay: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Not before that time has passed: 90, 5m, 2h, 1d.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(metavar="WHEN", help="Not before: 2030-05-31T12:00:00Z.")] = None,
+    unique_key: Annotated[
+        str | None, typer.Option(help="While a job of the type has this key, that one is meant.")
+    ] = None,
+    max_attempts: Annotated[int | None, typer.Option(min=1, max=100, help="How often it is tried.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="How long an attempt may take: 90, 5m, 2h.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
+    after: Annotated[
+        list[str] | None, typer.Option(metavar="JOB", help="Wait for this job; may be repeated.")
+    ] = None,
+    on_parent_failure: Annotated[
+        str | None, typer.Option(help="fail or release: what if a job that it waits for fails.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Run a job of any type, now and here, or queue it."""
+    """Run a job of any type, now and here, or queue it. What has to wait is queued."""
+    from forgehand.application.jobs.terms import WrittenTerms
     from forgehand.entrypoints.cli import requesting, working
     from forgehand.entrypoints.cli.running import locally, settings_now, with_container
 
@@ -155,8 +163,13 @@ def run_job(
     settings = settings_now()
     if isinstance(parameters.get("repo"), str):
         parameters["repo"], settings = locally(parameters["repo"])
-    act = working.queue_job if queue else working.run_job
-    return with_container(lambda container: act(container, job_type, parameters, as_json=as_json), settings)
+    terms = WrittenTerms(
+        priority, at, delay, max_attempts, timeout, unique_key, tag or (), after or (), on_parent_failure
+    )
+    act = working.queue_job if queue or at or delay or after else working.run_job
+    return with_container(
+        lambda container: act(container, job_type, parameters, terms, as_json=as_json), settings
+    )
 
 
 @app.command()
@@ -197,39 +210,13 @@ def worker(
     types: Annotated[
         list[str] | None, typer.Argument(metavar="TYPE…", help="Job types [WORKER_TYPE, all].")
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, max=64, help="How many processes [FORGEHAND_PROCESSES, 1].")
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Jobs at once in each process [FORGEHAND_CONCURRENCY, 20]."),
-    ] = None,
-    supervised: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
-    """Run jobs. SIGTERM or Ctrl-C lets them finish for FORGEHAND_GRACE_SECONDS, then hands them back.
-
-    Handed back, a job is pending again and no attempt is spent. It ends with 0, at most five seconds
-    after the grace; a second signal ends it at once, and others rescue its jobs.
-
-    With two processes or more it supervises them: one that dies is replaced (at once, later after a
-    pause of up to 5 s if that goes on), none outlives it, and a wrong setting ends them all. One
-    process is the worker itself, for systemd, Docker or the like to restart.
-
-    How many jobs of one type run at once is the type's own policy (FORGEHAND_POLICIES).
-    """
+    """Run jobs. SIGTERM lets them finish for FORGEHAND_GRACE_SECONDS; a second one ends it at once."""
+    from forgehand.entrypoints.cli import serving
     from forgehand.entrypoints.cli.running import settings_now, with_container
 
-    settings = settings_now(processes=processes, concurrency=concurrency)
-    if supervised is None and settings.processes > 1:
-        from forgehand.entrypoints.cli.supervising import supervise
-
-        return supervise(settings, types or [])
-    from forgehand.entrypoints.cli import serving
-    from forgehand.entrypoints.worker.bond import Bond
-
-    bond = None if supervised is None else Bond(supervised)
     return with_container(
-        lambda container: serving.work_on(container, types or [], bond), settings, long_running=True
+        lambda container: serving.work_on(container, types or []), settings_now(), long_running=True
     )
 
 
@@ -250,57 +237,6 @@ def openapi() -> int:
 
     # In memory: what is described does not depend on any database, so none is touched.
     return with_container(serving.describe, settings_now(database_url="sqlite://"))
-
-
-@jobs.command("list")
-def list_jobs(
-    job_type: Annotated[
-        list[str] | None, typer.Option("--type", help="Of this type; may be repeated.")
-    ] = None,
-    state: Annotated[
-        list[str] | None,
-        typer.Option(help="pending, running, completed, failed or cancelled; may be repeated."),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    as_json: Json = False,
-) -> int:
-    """List jobs, the newest first."""
-    from forgehand.entrypoints.cli import listing
-    from forgehand.entrypoints.cli.running import settings_now, with_container
-
-    return with_container(
-        lambda it: listing.list_jobs(it, job_type or [], state or [], limit, as_json=as_json), settings_now()
-    )
-
-
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
-
-
-@jobs.command("show")
-def show_job(job: JobId, as_json: Json = False) -> int:
-    """Show a job with its attempts and its calls to models."""
-    from forgehand.entrypoints.cli import listing
-    from forgehand.entrypoints.cli.running import settings_now, with_container
-
-    job_id = listing.parsed(job)
-    return with_container(lambda it: listing.show_job(it, job_id, as_json=as_json), settings_now())
-
-
-@jobs.command("logs")
-def show_log(
-    job: JobId,
-    after: Annotated[int, typer.Option(min=0, help="Only the events after this number.")] = 0,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
-    as_json: Json = False,
-) -> int:
-    """Print the events of a job, one a line."""
-    from forgehand.entrypoints.cli import listing
-    from forgehand.entrypoints.cli.running import settings_now, with_container
-
-    job_id = listing.parsed(job)
-    return with_container(
-        lambda it: listing.show_log(it, job_id, after, follow=follow, as_json=as_json), settings_now()
-    )
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose or what for: it names the token.")]

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import typer
 from pydantic.alias_generators import to_camel
 
-from forgehand.application.ports.jobs import JobFilter
+from forgehand.application.jobs.operating import Selection
 from forgehand.application.untrusted import one_line
-from forgehand.domain.jobs import Attempt, EventKind, Job, JobEvent, JobState
+from forgehand.domain.jobs import Attempt, EventKind, Job, JobEvent
 from forgehand.entrypoints.cli.exits import ExitCode
 from forgehand.entrypoints.cli.printing import say, show, show_json, show_json_line, show_rows
 
 if TYPE_CHECKING:
     from forgehand.container import Container
 
-_LOOK_EVERY = 0.5
 _PAGE = 100
 _WIDEST = 500
 
 
-def parsed(job_id: str) -> UUID:
-    """Raise typer.BadParameter."""
-    try:
-        return UUID(job_id)
-    except ValueError:
-        raise typer.BadParameter(f"{job_id!r} is not a job's id: `forgehand jobs list` shows them") from None
-
-
-async def list_jobs(
-    container: Container, types: Sequence[str], states: Sequence[str], limit: int, *, as_json: bool
-) -> ExitCode:
-    """The newest first. Raise UnknownJobType."""
-    known = container.job_types()
-    wanted = JobFilter([known.named(name).name for name in types], [_state(text) for text in states])
+async def list_jobs(container: Container, chosen: Selection, limit: int, *, as_json: bool) -> ExitCode:
+    """The newest first. Raise UnknownJobType or InvalidSelection."""
+    wanted = chosen.read(container.job_types(), container.clock()())
     jobs: list[Job] = []
     cursor = None
     while len(jobs) < limit:
@@ -59,13 +45,6 @@ async def list_jobs(
     elif cursor is not None:
         say(f"There are more than {limit}: use --limit.")
     return ExitCode.OK
-
-
-def _state(text: str) -> JobState:
-    try:
-        return JobState(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no state; there are: {', '.join(JobState)}") from None
 
 
 def _row(job: Job, now: datetime) -> tuple[object, ...]:
@@ -112,15 +91,12 @@ async def show_log(
     container: Container, job_id: UUID, after: int, *, follow: bool, as_json: bool
 ) -> ExitCode:
     """The events after number `after`, one a line; followed, until the job has ended. Raise JobNotFound."""
-    while True:
-        # Looked up first, so that no event of its end is missed.
-        ended = (await container.jobs().get(job_id)).state.ended
-        async for event in _events(container, job_id, after):
-            after = event.sequence
+    await container.jobs().get(job_id)
+    events = container.watching().job(job_id, after) if follow else _events(container, job_id, after)
+    async for event in events:
+        if event is not None:
             _show_event(event, as_json=as_json)
-        if ended or not follow:
-            return ExitCode.OK
-        await asyncio.sleep(_LOOK_EVERY)
+    return ExitCode.OK
 
 
 async def _events(container: Container, job_id: UUID, after: int = 0) -> AsyncIterator[JobEvent]:
@@ -132,17 +108,23 @@ async def _events(container: Container, job_id: UUID, after: int = 0) -> AsyncIt
 
 def _show_event(event: JobEvent, *, as_json: bool) -> None:
     if as_json:
-        show_json_line(_event_json(event))
-        return
+        show_json_line(event_json(event))
+    else:
+        show(event_line(event))
+
+
+def event_line(event: JobEvent) -> str:
+    """An event in one line for a person."""
     words = _call_words(event) if event.kind is EventKind.MODEL_CALL else _event_words(event)
-    show(f"{event.sequence:>4}  {_time(event.at)}  {event.kind:<10} {one_line(words, _WIDEST)}".rstrip())
+    return f"{event.sequence:>4}  {_time(event.at)}  {event.kind:<10} {one_line(words, _WIDEST)}".rstrip()
 
 
 def _event_words(event: JobEvent) -> str:
     data = event.data
     match event.kind:
         case EventKind.PROGRESS:
-            return f"{data.get('percent')} % {data.get('note') or ''}"
+            counters = data.get("counters") or {}
+            return f"{data.get('percent')} % {data.get('note') or ''} {_pairs(counters)}"
         case EventKind.LOG:
             fields = {key: value for key, value in data.items() if key not in {"level", "message"}}
             return f"{data.get('level')}: {data.get('message')} {_pairs(fields)}"
@@ -180,6 +162,9 @@ def _job_json(job: Job, now: datetime) -> dict[str, Any]:
         "finishedAt": job.finished_at and job.finished_at.isoformat(),
         "attemptCount": job.attempts,
         "maxAttempts": job.max_attempts,
+        "priority": job.priority.name.lower(),
+        "tags": list(job.tags),
+        "uniqueKey": job.unique_key,
         "request": dict(job.request),
         "result": job.result and dict(job.result),
         "problem": job.problem and asdict(job.problem),
@@ -197,7 +182,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _event_json(event: JobEvent) -> dict[str, Any]:
+def event_json(event: JobEvent) -> dict[str, Any]:
     return {
         "sequence": event.sequence,
         "at": event.at.isoformat(),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from forgehand.application.jobs.terms import WrittenTerms
 from forgehand.client import JobFailed
 from forgehand.domain.jobs import EventKind, JobEvent, JobState, JsonObject
 from forgehand.entrypoints.cli.exits import ExitCode
@@ -20,19 +21,29 @@ if TYPE_CHECKING:
     from forgehand.container import Container
 
 _LOOK_EVERY = 0.2
+_USUAL = WrittenTerms()
 
 
-async def submit(container: Container, type_name: str, request: Mapping[str, Any]) -> UUID:
+async def submit(
+    container: Container, type_name: str, request: Mapping[str, Any], terms: WrittenTerms = _USUAL
+) -> UUID:
     """Store a job in the name of whoever is logged in. Raise UnknownJobType or InvalidRequest."""
-    submission = await container.submit_job().submit(type_name, request, by=caller())
+    container.job_types().named(type_name)
+    read = terms.read(type_name, container.clock()())
+    submission = await container.submit_job().submit(type_name, request, by=caller(), terms=read)
     return submission.job.id
 
 
 async def queue_job(
-    container: Container, type_name: str, request: Mapping[str, Any], *, as_json: bool
+    container: Container,
+    type_name: str,
+    request: Mapping[str, Any],
+    terms: WrittenTerms = _USUAL,
+    *,
+    as_json: bool,
 ) -> ExitCode:
     """Submit only; print the job's id and say what to type next."""
-    job_id = await submit(container, type_name, request)
+    job_id = await submit(container, type_name, request, terms)
     if as_json:
         show_json({"jobId": str(job_id), "type": type_name})
     else:
@@ -50,10 +61,15 @@ def how_to_go_on(type_name: str, repo: object) -> str:
 
 
 async def run_job(
-    container: Container, type_name: str, request: Mapping[str, Any], *, as_json: bool
+    container: Container,
+    type_name: str,
+    request: Mapping[str, Any],
+    terms: WrittenTerms = _USUAL,
+    *,
+    as_json: bool,
 ) -> ExitCode:
     """Run a job of any type here and print its result. Raise JobFailed."""
-    job_id = await submit(container, type_name, request)
+    job_id = await submit(container, type_name, request, terms)
     with spinner(f"running {type_name}") as shown:
         result = await completed(container, job_id, shown)
     if as_json:

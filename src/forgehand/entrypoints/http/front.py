@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
+ASKED_BY_HEAD = "forgehand.head"
 _HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
 
@@ -32,6 +33,7 @@ class Front:
         if method == HttpMethod.HEAD:
             scope = scope.copy()
             scope["method"] = HttpMethod.GET
+            scope[ASKED_BY_HEAD] = True  # type: ignore[literal-required]  # for answers that would not end
         try:
             await self.app(scope, receive, sending)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
@@ -15,11 +16,14 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 
+from forgehand.application.clock import Clock
 from forgehand.application.jobs.job_type import JobRequest, JobType, JobTypes
-from forgehand.application.jobs.submit import SubmitJob, Terms
-from forgehand.application.ports.jobs import IdempotencyKey, JobFilter, Jobs
+from forgehand.application.jobs.operating import Selection
+from forgehand.application.jobs.submit import Fault, InvalidRequest, Order, SubmitJob
+from forgehand.application.jobs.terms import WrittenTerms
+from forgehand.application.ports.jobs import IdempotencyKey, Jobs
 from forgehand.domain.access import AccessToken
-from forgehand.domain.jobs import Job, JobState
+from forgehand.domain.jobs import Condition, Job, JobState
 from forgehand.entrypoints.http import views
 from forgehand.entrypoints.http.in_process import InProcess
 from forgehand.entrypoints.http.openapi import problem_responses
@@ -27,6 +31,7 @@ from forgehand.entrypoints.http.paging import Limit, paged
 from forgehand.entrypoints.http.preferences import preferred_wait
 
 LARGEST_BODY = 1024 * 1024
+LARGEST_BATCH = 1000
 _LARGEST_SEQUENCE = 2**63 - 1
 
 Prefer: TypeAlias = Annotated[
@@ -66,11 +71,17 @@ def submission_route(job_type: JobType) -> HTTPRouteHandler:
         submit_job: NamedDependency[SkipValidation[SubmitJob]],
         in_process: NamedDependency[SkipValidation[InProcess]],
         job_views: NamedDependency[SkipValidation[views.JobViews]],
+        written_terms: NamedDependency[SkipValidation[WrittenTerms]],
+        clock: NamedDependency[SkipValidation[Clock]],
         prefer: Prefer = None,
         idempotency_key: Key = None,
     ) -> Response[views.JobView]:
         wait, owner = preferred_wait(prefer), request.user.name
-        terms = Terms(idempotency=_key(owner, idempotency_key, job_type, data))
+        terms = written_terms.read(job_type.name, clock())
+        key = _key(
+            owner, idempotency_key, job_type, _said(request, data.model_dump_json(exclude_defaults=True))
+        )
+        terms = replace(terms, idempotency=key)
         submission = await submit_job.submit(job_type.name, data, by=owner, terms=terms)
         job = await in_process.wait_for(submission.job, wait)
         return _answer(job, job_views.job(job), wait)
@@ -93,6 +104,45 @@ def submission_route(job_type: JobType) -> HTTPRouteHandler:
     )(submit)
 
 
+def batch_route(job_type: JobType) -> HTTPRouteHandler:
+    """`POST /jobs/{type}/batch`: many requests of one type, all stored or none."""
+    request_model: Any = job_type.request
+
+    async def submit_many(
+        data: JSONBody[list[JobRequest]],
+        request: Request[AccessToken, AccessToken, Any],
+        submit_job: NamedDependency[SkipValidation[SubmitJob]],
+        job_views: NamedDependency[SkipValidation[views.JobViews]],
+        written_terms: NamedDependency[SkipValidation[WrittenTerms]],
+        clock: NamedDependency[SkipValidation[Clock]],
+        idempotency_key: Key = None,
+    ) -> views.JobListView:
+        if len(data) > LARGEST_BATCH:
+            raise InvalidRequest(job_type.name, (Fault("", f"there are more than {LARGEST_BATCH} requests"),))
+        if written_terms.unique_key is not None:
+            raise InvalidRequest(job_type.name, (Fault("uniqueKey", "would make one job of them all"),))
+        terms, owner = written_terms.read(job_type.name, clock()), request.user.name
+        said = _said(request, "\n".join(one.model_dump_json(exclude_defaults=True) for one in data))
+        orders = []
+        for number, one in enumerate(data):
+            key = _key(owner, idempotency_key and f"{idempotency_key}#{number}", job_type, said)
+            orders.append(Order(job_type.name, one, replace(terms, idempotency=key)))
+        submissions = await submit_job.submit_many(orders, by=owner)
+        return views.JobListView(items=[job_views.job(it.job) for it in submissions])
+
+    body: Any = JSONBody
+    submit_many.__annotations__ |= {"data": body[list[request_model]], "return": views.JobListView}
+    return post(
+        f"/jobs/{job_type.name}/batch",
+        operation_id=f"submitMany{views.typed_job_view(job_type).__name__}s",
+        summary=f"{job_type.summary} Many at once, all or none.",
+        status_code=HTTPStatus.ACCEPTED,
+        guards=[_must_be_json],
+        request_max_body_size=LARGEST_BODY,
+        responses=_TOLD,
+    )(submit_many)
+
+
 @post("/jobs/{type_name:str}", include_in_schema=False)
 async def refuse_unknown_type(
     type_name: FromPath[str], job_types: NamedDependency[SkipValidation[JobTypes]]
@@ -106,15 +156,23 @@ async def list_jobs(
     jobs: NamedDependency[SkipValidation[Jobs]],
     job_types: NamedDependency[SkipValidation[JobTypes]],
     job_views: NamedDependency[SkipValidation[views.JobViews]],
+    clock: NamedDependency[SkipValidation[Clock]],
     types: Annotated[list[str] | None, QueryParameter(name="type", description="of these types")] = None,
     states: Annotated[
-        list[JobState] | None, QueryParameter(name="state", description="in these states")
+        list[str] | None,
+        QueryParameter(
+            name="state", description=f"in these states: {', '.join(JobState)}, {', '.join(Condition)}"
+        ),
+    ] = None,
+    tag: Annotated[str | None, QueryParameter(max_length=255, description="with this tag")] = None,
+    submitted_by: Annotated[
+        str | None, QueryParameter(name="submittedBy", max_length=255, description="by this token or person")
     ] = None,
     limit: Limit = 50,
     cursor: FromQuery[str | None] = None,
 ) -> views.JobPageView:
     """List jobs, newest first."""
-    wanted = JobFilter(types=[job_types.named(name).name for name in types or ()], states=states or ())
+    wanted = Selection(types or (), states or (), tag, submitted_by).read(job_types, clock())
     page = await paged(jobs.page(wanted, limit=limit, cursor=cursor), cursor)
     return views.JobPageView(items=[job_views.job(job) for job in page.items], next_cursor=page.next_cursor)
 
@@ -150,12 +208,19 @@ def _answer(job: Job, view: views.JobView, wait: int | None) -> Response[views.J
     return Response(view, status_code=200 if job.state.ended else 202, headers=headers)
 
 
-def _key(owner: str, key: str | None, job_type: JobType, data: JobRequest) -> IdempotencyKey | None:
+def _said(request: Request[Any, Any, Any], body: str) -> str:
+    """What an idempotency key stands for: the body, and the options where there are any.
+
+    The body comes without defaults, so that a field added later does not make the same body another one.
+    """
+    options = sorted(request.query_params.multi_items())
+    return f"{body}\n{options}" if options else body
+
+
+def _key(owner: str, key: str | None, job_type: JobType, said: str) -> IdempotencyKey | None:
     if key is None:
         return None
-    # Without defaults, so that a field added later does not make the same body another one.
-    body = f"{job_type.name}\n{data.model_dump_json(exclude_defaults=True)}"
-    return IdempotencyKey(owner, key, hashlib.sha256(body.encode()).hexdigest())
+    return IdempotencyKey(owner, key, hashlib.sha256(f"{job_type.name}\n{said}".encode()).hexdigest())
 
 
 def _must_be_json(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:

@@ -26,6 +26,7 @@ _REFUSALS = {
     401: "A bearer token is needed",
     403: "The token's role does not cover this",
     404: "There is no such thing",
+    409: "The job is not in a state for that",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "The idempotency key was used for another request",

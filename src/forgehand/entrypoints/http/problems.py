@@ -17,14 +17,16 @@ from litestar.exceptions import ClientException, HTTPException
 from pydantic import BaseModel
 
 from forgehand.application.jobs.job_type import UnknownJobType
+from forgehand.application.jobs.operating import AlreadyEnded, InvalidSelection, NotReplayable
 from forgehand.application.jobs.scheduling import InvalidSchedule
-from forgehand.application.jobs.submit import Fault, InvalidRequest
+from forgehand.application.jobs.submit import DependencyCycle, Fault, InvalidRequest
 from forgehand.application.ports.documentations import DocumentationNotFound
 from forgehand.application.ports.failures import Transient
 from forgehand.application.ports.jobs import (
     IdempotencyConflict,
     JobIdTaken,
     JobNotFound,
+    ParentNotFound,
     StoreNewer,
     StoreOutdated,
     StoreUnavailable,
@@ -33,6 +35,7 @@ from forgehand.application.ports.schedules import ScheduleNotFound
 from forgehand.application.redaction import Redactor
 from forgehand.domain.repositories import InvalidRepoName
 from forgehand.domain.schedules import InvalidTiming, UnknownZone
+from forgehand.entrypoints.http.in_process import Closing
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,12 @@ STATUSES: Mapping[type[Exception], HTTPStatus] = {
     InvalidTiming: HTTPStatus.BAD_REQUEST,
     UnknownZone: HTTPStatus.BAD_REQUEST,
     InvalidCursor: HTTPStatus.BAD_REQUEST,
+    InvalidSelection: HTTPStatus.BAD_REQUEST,
+    ParentNotFound: HTTPStatus.BAD_REQUEST,
+    DependencyCycle: HTTPStatus.BAD_REQUEST,
+    AlreadyEnded: HTTPStatus.CONFLICT,
+    NotReplayable: HTTPStatus.CONFLICT,
+    Closing: HTTPStatus.SERVICE_UNAVAILABLE,
     JobIdTaken: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.UNPROCESSABLE_ENTITY,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -119,7 +128,11 @@ class Problems:
         status = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), None)
         if status is None:
             return self._unforeseen(error)
-        headers = {"Retry-After": _seconds(error)} if isinstance(error, StoreUnavailable | NotReady) else {}
+        headers = (
+            {"Retry-After": _seconds(error)}
+            if isinstance(error, StoreUnavailable | NotReady | Closing)
+            else {}
+        )
         return _response(status, _kind(error), self._detail(error), getattr(error, "faults", ()), headers)
 
     def _detail(self, error: Exception) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from forgehand.container import Container
-from forgehand.entrypoints.http.app import create_app, in_process
+from forgehand.entrypoints.http.app import create_app, in_process, watching
 
 _GRACE_SECONDS = 2
 _BACKLOG = 2048
@@ -44,7 +44,12 @@ async def serve(
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     announce = None if listening is None else lambda: listening(_url(host, listener))
-    server = _Server(config, announce, in_process(app).close)
+
+    async def hand_back() -> None:
+        watching(app).close()  # a stream would hold up the end
+        await in_process(app).close()
+
+    server = _Server(config, announce, hand_back)
     try:
         await _serve(server, listener)
     finally:

@@ -46,7 +46,7 @@ class JobProblemView(View):
 
 
 class JobView(View):
-    """A job as it stands. `condition` is the state, or scheduled, retrying, dead."""
+    """A job as it stands. `condition` is the state, or waiting, scheduled, retrying, cancelling, dead."""
 
     id: UUID
     type: str
@@ -66,6 +66,8 @@ class JobView(View):
     finished_at: datetime | None
     attempt_count: int
     max_attempts: int
+    unique_key: str | None
+    tags: list[str]
 
 
 class AttemptView(View):
@@ -106,6 +108,65 @@ class EventListView(View):
 
     items: list[EventView]
     last: int
+
+
+class StreamedEventView(EventView):
+    """An event with the job that it happened to."""
+
+    job_id: UUID
+
+
+class JobListView(View):
+    """Jobs in the order of their requests."""
+
+    items: list[JobView]
+
+
+class ChangedView(View):
+    """How many jobs were changed."""
+
+    jobs: int
+
+
+class ProcessedJobView(View):
+    """A job that was processed: `status` is its state now, or retrying."""
+
+    id: UUID
+    type: str
+    status: str
+
+
+class ProcessedView(View):
+    """What was processed. `failed` counts the jobs whose attempt failed."""
+
+    success: bool
+    message: str
+    processed: int
+    failed: int
+    jobs: list[ProcessedJobView]
+
+
+class QueueView(View):
+    """Whether jobs of a type are started."""
+
+    type: str
+    paused: bool
+
+
+class TypeStatsView(QueueView):
+    """The jobs of a type, counted by state."""
+
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+
+
+class StatsView(View):
+    """All types that are known or have jobs, by name."""
+
+    types: list[TypeStatsView]
 
 
 class DocumentSummaryView(View):
@@ -209,6 +270,7 @@ class JobViews:
             "condition": job.condition(self.clock()),
             "priority": job.priority.name.lower(),
             "attempt_count": job.attempts,
+            "tags": list(job.tags),
             "problem": _problem(job.problem),
             "request": _on_the_wire(job.request, job_type.request if job_type else None),
             "result": job.result and _on_the_wire(job.result, job_type.result if job_type else None),
@@ -225,7 +287,13 @@ ANSWERS: tuple[type[BaseModel], ...] = (
     JobView,
     JobDetailView,
     JobPageView,
+    JobListView,
     EventListView,
+    StreamedEventView,
+    ChangedView,
+    ProcessedView,
+    QueueView,
+    StatsView,
     DocumentView,
     DocumentPageView,
     DifferenceView,
@@ -253,6 +321,10 @@ def typed_job_view(job_type: JobType) -> type[JobView]:
 def event(event: JobEvent) -> EventView:
     data = {_camel(name): value for name, value in event.data.items()}
     return EventView(sequence=event.sequence, at=event.at, kind=event.kind, data=data)
+
+
+def streamed_event(one: JobEvent) -> StreamedEventView:
+    return StreamedEventView(job_id=one.job_id, **dict(event(one)))
 
 
 def summary(document: Documentation) -> DocumentSummaryView:
