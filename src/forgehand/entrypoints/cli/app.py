@@ -210,13 +210,39 @@ def worker(
     types: Annotated[
         list[str] | None, typer.Argument(metavar="TYPE…", help="Job types [WORKER_TYPE, all].")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many processes [FORGEHAND_PROCESSES, 1].")
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Jobs at once in each process [FORGEHAND_CONCURRENCY, 20]."),
+    ] = None,
+    supervised: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
-    """Run jobs. SIGTERM lets them finish for FORGEHAND_GRACE_SECONDS; a second one ends it at once."""
-    from forgehand.entrypoints.cli import serving
+    """Run jobs. SIGTERM or Ctrl-C lets them finish for FORGEHAND_GRACE_SECONDS, then hands them back.
+
+    Handed back, a job is pending again and no attempt is spent. It ends with 0, at most five seconds
+    after the grace; a second signal ends it at once, and others rescue its jobs.
+
+    With two processes or more it supervises them: one that dies is replaced (at once, later after a
+    pause of up to 5 s if that goes on), none outlives it, and a wrong setting ends them all. One
+    process is the worker itself, for systemd, Docker or the like to restart.
+
+    How many jobs of one type run at once is the type's own policy (FORGEHAND_POLICIES).
+    """
     from forgehand.entrypoints.cli.running import settings_now, with_container
 
+    settings = settings_now(processes=processes, concurrency=concurrency)
+    if supervised is None and settings.processes > 1:
+        from forgehand.entrypoints.cli.supervising import supervise
+
+        return supervise(settings, types or [])
+    from forgehand.entrypoints.cli import serving
+    from forgehand.entrypoints.worker.bond import Bond
+
+    bond = None if supervised is None else Bond(supervised)
     return with_container(
-        lambda container: serving.work_on(container, types or []), settings_now(), long_running=True
+        lambda container: serving.work_on(container, types or [], bond), settings, long_running=True
     )
 
 
