@@ -31,8 +31,11 @@ async def room_for(connection: AsyncConnection, share: Share, now: datetime) -> 
         running = select(func.count()).where(jobs.c.type == share.queue, text("state = 'running'"))
         room = min(room, share.running - (await connection.scalar(running) or 0))
     if share.rate is not None:
+        # Starts from far ahead were stamped before the clock was put back: they hold up nothing.
         started = select(func.count()).where(
-            attempts.c.type == share.queue, attempts.c.started_at > now - share.rate.per
+            attempts.c.type == share.queue,
+            attempts.c.started_at > now - share.rate.per,
+            attempts.c.started_at <= now + share.rate.per,
         )
         room = min(room, share.rate.starts - (await connection.scalar(started) or 0))
     return room

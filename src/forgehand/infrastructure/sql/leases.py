@@ -37,7 +37,8 @@ class SqlLeases:
         self, worker: Worker, settlements: Sequence[Settlement], wanted: Wanted | None, now: datetime
     ) -> Exchange:
         wanted = wanted if wanted is not None and wanted.lease_ids else None
-        given = json.dumps([_given(settlement) for settlement in settlements])
+        once = {settlement.lease.id: settlement for settlement in reversed(settlements)}
+        given = json.dumps([_given(settlement) for settlement in reversed(once.values())])
         run = exchange_sqlite.run if self._database.sqlite else exchange_postgresql.run
         answer = await run(self._database, worker, given, wanted, now)
         claimed = [_claimed(rows.job(row)) for row in answer.claimed]
@@ -47,6 +48,7 @@ class SqlLeases:
 
     async def held(self, worker: Worker) -> Sequence[Claimed]:
         query = select(jobs).where(jobs.c.state == JobState.RUNNING.value, jobs.c.worker_id == worker.id)
+        query = query.where(jobs.c.priority.in_(rows.PRIORITIES))
         async with self._database.read() as connection:
             return [_claimed(rows.job(row)) for row in await connection.execute(query)]
 

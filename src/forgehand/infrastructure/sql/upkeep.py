@@ -56,6 +56,9 @@ class SqlUpkeep:
                 select(func.pg_try_advisory_xact_lock(_SWEEP_LOCK))
             ):
                 return Swept()
+            # A beat from far ahead was stamped before the clock was put back: it counts as one of now.
+            ahead = workers.c.seen_at > now + lease_time
+            await connection.execute(update(workers).where(ahead).values(seen_at=now))
             lost = await _rescue(connection, now, lease_time)
             await connection.execute(delete(workers).where(workers.c.seen_at < now - 10 * lease_time))
             while await _release(connection, now):
