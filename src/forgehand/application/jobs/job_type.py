@@ -35,6 +35,8 @@ class JobRequest(BaseModel):
         extra="forbid",
         frozen=True,
         str_strip_whitespace=True,
+        allow_inf_nan=False,
+        ser_json_inf_nan="constants",  # what slips through is refused when it is stored, not made null
     )
     schema_version: ClassVar[int] = 1
 
@@ -42,7 +44,9 @@ class JobRequest(BaseModel):
 class JobResult(BaseModel):
     """What a job came to."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, ser_json_inf_nan="constants"
+    )
 
 
 Request = TypeVar("Request", bound=JobRequest, contravariant=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -16,13 +15,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from forgehand.application.clock import Clock
 from forgehand.application.jobs.context import Level
-from forgehand.application.jobs.job_type import LARGEST_PAYLOAD, JobType, JobTypes, UnknownJobType, UseCase
+from forgehand.application.jobs.job_type import JobRequest, JobType, JobTypes, UnknownJobType, UseCase
+from forgehand.application.jobs.payload import (
+    TooLarge,
+    Unstorable,
+    require_storable,
+    storable_text,
+    stored,
+)
 from forgehand.application.jobs.recording import LogLines, Pace, log_line, progress_line
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.leases import LeaseLost, Leases
 from forgehand.application.redaction import Redactor
 from forgehand.domain.errors import DomainError
-from forgehand.domain.jobs import Claimed, EventKind, JobProblem, JsonObject, Settlement
+from forgehand.domain.jobs import Claimed, EventKind, Job, JobProblem, JsonObject, Settlement
 from forgehand.domain.usage import Usage
 
 T = TypeVar("T")
@@ -36,6 +42,10 @@ class TimeLimitExceeded(Transient):
 
 class ResultTooLarge(Permanent):
     """What a job came to does not fit into its row; large things belong elsewhere."""
+
+
+class ResultUnstorable(Permanent):
+    """What a job or a step came to is not JSON that every database stores."""
 
 
 class RequestUnreadable(Permanent):
@@ -81,10 +91,7 @@ class RunJob:
         return claimed.try_again(self._problem(error), self.clock(), self._wait(claimed, error))
 
     async def _execute(self, job_type: JobType, claimed: Claimed) -> JsonObject:
-        try:
-            request = job_type.request.model_validate(claimed.job.request)
-        except ValidationError as error:
-            raise RequestUnreadable(f"the stored request does not fit {job_type.name}: {error}") from None
+        request = _request(job_type, claimed.job)
         limit = claimed.job.timeout or job_type.policy.timeout
         context = LeasedContext(claimed, self.leases, self.clock, self.redact, self.clock() + limit)
         timer = asyncio.timeout(limit.total_seconds())
@@ -99,11 +106,12 @@ class RunJob:
             raise TimeLimitExceeded(f"the attempt took longer than {limit.total_seconds():g} s") from error
         finally:
             await context.close()
-        stored: dict[str, Any] = job_type.result.model_validate(result).model_dump(mode="json")
-        size = len(json.dumps(stored, ensure_ascii=False).encode(errors="replace"))
-        if size > LARGEST_PAYLOAD:
-            raise ResultTooLarge(f"the result of {job_type.name} has {size} bytes, over {LARGEST_PAYLOAD}")
-        return stored
+        try:
+            return stored(job_type.result.model_validate(result))
+        except TooLarge as error:
+            raise ResultTooLarge(f"the result of {job_type.name} {error}") from None
+        except Unstorable as error:
+            raise ResultUnstorable(f"the result of {job_type.name} {error}") from None
 
     def _wait(self, claimed: Claimed, error: Exception) -> timedelta:
         try:
@@ -115,11 +123,36 @@ class RunJob:
         return max(wait, asked) if asked is not None else wait
 
     def _problem(self, error: Exception) -> JobProblem:
-        message = self.redact.text(str(error) or type(error).__name__)[:_LONGEST_MESSAGE]
+        kind = type(error).__name__
+        message = self._said(_text_of(error) or kind)[:_LONGEST_MESSAGE]
         if isinstance(error, DomainError | Permanent | Transient | RetryLater):
-            return JobProblem(type(error).__name__, message)
+            return JobProblem(kind, message)
         trace = "".join(traceback.format_exception(error))
-        return JobProblem(type(error).__name__, message, self.redact.text(trace)[-_LONGEST_DETAIL:])
+        return JobProblem(kind, message, self._said(trace)[-_LONGEST_DETAIL:])
+
+    def _said(self, text: str) -> str:
+        return self.redact.text(storable_text(text))
+
+
+def _request(job_type: JobType, job: Job) -> JobRequest:
+    """What is asked for, as its type. Raise RequestUnreadable."""
+    known = job_type.request.schema_version
+    if job.schema_version > known:
+        raise RequestUnreadable(
+            f"a newer version of Forgehand wrote this {job_type.name} request (its version is"
+            f" {job.schema_version}, {known} is known here): upgrade this worker, then replay the job"
+        )
+    try:
+        return job_type.request.model_validate(job.request)
+    except ValidationError as error:
+        raise RequestUnreadable(f"the stored request does not fit {job_type.name}: {error}") from None
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot say what it is ends its attempt all the same
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +206,12 @@ class LeasedContext:
         if kept is not None:
             return adapter.validate_python(kept["value"])
         value = await work()
-        await self.leases.remember(
-            self.claimed.lease, key, {"value": adapter.dump_python(value, mode="json")}
-        )
+        dumped = adapter.dump_python(value, mode="json")
+        try:
+            require_storable(dumped)
+        except Unstorable as error:
+            raise ResultUnstorable(f"the result of step {key!r} {error}") from None
+        await self.leases.remember(self.claimed.lease, key, {"value": dumped})
         return value
 
     async def _report(self, kind: EventKind, data: JsonObject) -> None:

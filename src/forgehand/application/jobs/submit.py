@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from forgehand.application.clock import Clock, new_id
-from forgehand.application.jobs.job_type import LARGEST_PAYLOAD, JobRequest, JobType, JobTypes
+from forgehand.application.jobs.job_type import JobRequest, JobType, JobTypes
+from forgehand.application.jobs.payload import Unstorable, stored
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.jobs import IdempotencyKey, Jobs, NewJob, Submission
 from forgehand.domain.errors import DomainError
@@ -40,10 +40,14 @@ class InvalidRequest(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a job is to be run. None: as its type's policy says. `job_id` may be the caller's own UUID."""
+    """How a job is to be run. None: as its type's policy says. `job_id` may be the caller's own UUID.
+
+    It runs at `run_at`, or after `delay`, or at once.
+    """
 
     priority: Priority = Priority.NORMAL
     run_at: datetime | None = None
+    delay: timedelta | None = None
     max_attempts: int | None = None
     timeout: timedelta | None = None
     unique_key: str | None = None
@@ -108,7 +112,7 @@ class SubmitJob:
             request=request,
             schema_version=job_type.request.schema_version,
             submitted_by=by,
-            run_at=terms.run_at or now,
+            run_at=terms.run_at or now + (terms.delay or timedelta(0)),
             max_attempts=terms.max_attempts or job_type.policy.retry.max_attempts,
             priority=terms.priority,
             timeout=terms.timeout,
@@ -126,15 +130,13 @@ _MOST_ATTEMPTS = 100
 _MOST_TAGS = 20
 _MOST_PARENTS = 1000
 _LONGEST_KEY = 255
+_LONGEST = timedelta(days=3660)
 
 
 def _faults(terms: Terms) -> Iterator[Fault]:
+    yield from _faults_of_time(terms)
     if terms.max_attempts is not None and not 1 <= terms.max_attempts <= _MOST_ATTEMPTS:
         yield Fault("max_attempts", f"must be from 1 to {_MOST_ATTEMPTS}")
-    if terms.run_at is not None and terms.run_at.tzinfo is None:
-        yield Fault("run_at", "needs a time zone")
-    if terms.timeout is not None and terms.timeout <= timedelta(0):
-        yield Fault("timeout", "must be longer than nothing")
     if len(terms.tags) > _MOST_TAGS:
         yield Fault("tags", f"there are more than {_MOST_TAGS}")
     for tag in terms.tags:
@@ -145,6 +147,17 @@ def _faults(terms: Terms) -> Iterator[Fault]:
     for name, key in (("unique_key", terms.unique_key), ("on_behalf_of", terms.on_behalf_of)):
         if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isprintable()):
             yield Fault(name, f"must be 1 to {_LONGEST_KEY} printable characters")
+
+
+def _faults_of_time(terms: Terms) -> Iterator[Fault]:
+    if terms.run_at is not None and terms.run_at.tzinfo is None:
+        yield Fault("run_at", "needs a time zone")
+    if terms.run_at is not None and terms.delay is not None:
+        yield Fault("delay", "and run_at exclude one another")
+    if terms.delay is not None and not timedelta(0) <= terms.delay <= _LONGEST:
+        yield Fault("delay", "must be from nothing to ten years")
+    if terms.timeout is not None and not timedelta(0) < terms.timeout <= _LONGEST:
+        yield Fault("timeout", "must be longer than nothing, and at most ten years")
 
 
 class DependencyCycle(DomainError):
@@ -170,19 +183,7 @@ def checked(job_type: JobType, parameters: Mapping[str, Any] | JobRequest) -> Js
     except ValidationError as error:
         faults = tuple(Fault(".".join(map(str, it["loc"])), it["msg"]) for it in error.errors())
         raise InvalidRequest(job_type.name, faults) from None
-    stored: dict[str, Any] = request.model_dump(mode="json")
-    text = json.dumps(stored, ensure_ascii=False)
-    if not _storable(text):
-        raise InvalidRequest(job_type.name, (Fault("", "text holds a NUL or half a surrogate pair"),))
-    if len(text.encode()) > LARGEST_PAYLOAD:
-        raise InvalidRequest(job_type.name, (Fault("", f"is over {LARGEST_PAYLOAD} bytes"),))
-    return stored
-
-
-def _storable(text: str) -> bool:
-    """PostgreSQL's JSON holds neither NUL nor lone surrogates."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\\u0000" not in text
+        return stored(request)
+    except Unstorable as error:
+        raise InvalidRequest(job_type.name, (Fault("", str(error)),)) from None

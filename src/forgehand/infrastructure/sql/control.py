@@ -39,7 +39,11 @@ def _holds(condition: Condition, now: datetime | None) -> ColumnElement[bool]:
 
 
 def matching(query: S, wanted: JobFilter) -> S:
-    """`query` over the jobs table, restricted to what is wanted."""
+    """`query` over the jobs table, restricted to what is wanted and known.
+
+    Rows with words of a newer version are left to that.
+    """
+    query = query.where(jobs.c.state.in_(rows.STATES), jobs.c.priority.in_(rows.PRIORITIES))
     if wanted.types:
         query = query.where(jobs.c.type.in_(list(wanted.types)))
     if wanted.states or wanted.conditions:
@@ -138,7 +142,7 @@ class SqlJobControl:
         async with self._database.read() as connection:
             found = [*await connection.execute(live), *await connection.execute(ended)]
         return sorted(
-            (Count(row.type, JobState(row.state), row.jobs) for row in found),
+            (Count(row.type, JobState(row.state), row.jobs) for row in found if row.state in rows.STATES),
             key=lambda count: (count.type, list(JobState).index(count.state)),
         )
 

@@ -11,9 +11,11 @@ from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, Row, and_, or_
 
+from forgehand.application.ports.jobs import StoreNewer
 from forgehand.domain.jobs import (
     Attempt,
     AttemptOutcome,
+    EventKind,
     Job,
     JobProblem,
     JobState,
@@ -22,8 +24,16 @@ from forgehand.domain.jobs import (
 )
 from forgehand.infrastructure.sql.tables import from_micros, to_micros
 
+STATES = tuple(state.value for state in JobState)
+PRIORITIES = tuple(priority.value for priority in Priority)
+OUTCOMES = tuple(outcome.value for outcome in AttemptOutcome)
+KINDS = tuple(kind.value for kind in EventKind)
+
 
 def job(row: Row[Any]) -> Job:
+    """Raise StoreNewer for a row with words that this version does not know."""
+    if row.state not in STATES or row.priority not in PRIORITIES:
+        raise StoreNewer(f"job {row.id} was written by a newer version of Forgehand: upgrade this one")
     lease = None
     if row.lease_id is not None:
         lease = Lease(job_id=row.id, id=row.lease_id, worker_id=row.worker_id, attempt=row.attempts)
@@ -56,6 +66,9 @@ def job(row: Row[Any]) -> Job:
 
 
 def attempt(row: Row[Any]) -> Attempt:
+    """Raise StoreNewer as above."""
+    if row.outcome and row.outcome not in OUTCOMES:
+        raise StoreNewer(f"job {row.job_id} was run by a newer version of Forgehand: upgrade this one")
     return Attempt(
         job_id=row.job_id,
         number=row.number,
@@ -69,7 +82,11 @@ def attempt(row: Row[Any]) -> Attempt:
 
 
 def problem(value: Mapping[str, Any] | None) -> JobProblem | None:
-    return None if value is None else JobProblem(value["kind"], value["message"], value.get("detail"))
+    return (
+        None
+        if value is None
+        else JobProblem(value.get("kind", "Unknown"), value.get("message", ""), value.get("detail"))
+    )
 
 
 def problem_json(value: JobProblem | None) -> dict[str, str] | None:
