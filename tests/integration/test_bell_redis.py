@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ import pytest
 import redis as redis_py
 
 from forgehand.infrastructure.queue import redis_bell
-from forgehand.infrastructure.queue.bell import DramatiqBell
-from forgehand.infrastructure.queue.redis import CONNECTIONS, UNHEARD, PatientRedisBroker, connect
+from forgehand.infrastructure.queue.bell import THROTTLE_SECONDS, DramatiqBell
+from forgehand.infrastructure.queue.redis import CONNECTIONS, POLL_SECONDS, UNHEARD, connect
 from tests.contracts.bell import BellContract, Ear, until
 from tests.services import Redis
 
@@ -47,6 +48,13 @@ def client(redis_url: str) -> Iterator[redis_py.Redis]:
         yield client
 
 
+def called(bell: DramatiqBell) -> int:
+    """How many listen for calls."""
+    assert bell._calls is not None
+    [(_, listeners)] = bell._calls._client.pubsub_numsub(bell._calls._channel)
+    return int(listeners)
+
+
 def our_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("forgehand")]
 
@@ -63,22 +71,66 @@ async def test_a_short_lived_process_rings_before_it_ends(bell: DramatiqBell, re
         await until(lambda: set(ear.heard) == {"docs", "evidence"})
 
 
-async def test_listeners_of_two_processes_share_the_rings(bell: DramatiqBell, other: DramatiqBell) -> None:
-    ear = Ear()
-    async with bell.listen(["docs"], ear), other.listen(["docs"], ear):
+async def test_every_listening_process_hears_a_ring(bell: DramatiqBell, other: DramatiqBell) -> None:
+    here, there = Ear(), Ear()
+    async with bell.listen(["docs"], here), other.listen(["docs"], there):
+        await until(lambda: called(bell) == 2)
         for _ in range(5):
+            both = asyncio.gather(here.hears("docs"), there.hears("docs"))
+            await asyncio.sleep(0)
+            bell.ring("docs")
+            await both
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_listener_may_be_cancelled_while_it_connects(bell: DramatiqBell, steps: int) -> None:
+    async def listen() -> None:
+        async with bell.listen(["docs"], Ear()):
+            await asyncio.Event().wait()
+
+    listener = asyncio.create_task(listen())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    listener.cancel()
+    done, _ = await asyncio.wait({listener}, timeout=5)
+    assert done
+
+
+async def test_a_ring_is_heard_long_before_the_next_poll(bell: DramatiqBell) -> None:
+    ear = Ear()
+    async with bell.listen(["docs"], ear):
+        await until(lambda: called(bell) == 1)
+        waits = []
+        for _ in range(20):
+            await asyncio.sleep(1.5 * THROTTLE_SECONDS)
+            began = time.monotonic()
             bell.ring("docs")
             await ear.hears("docs")
+            waits.append(time.monotonic() - began)
+    assert statistics.median(waits) < POLL_SECONDS / 5
+
+
+async def test_a_listener_whose_connections_are_cut_hears_again(
+    bell: DramatiqBell, client: redis_py.Redis
+) -> None:
+    ear = Ear()
+    async with bell.listen(["docs"], ear):
+        await until(lambda: called(bell) == 1)
+        client.client_kill_filter(_type="pubsub")
+        client.client_kill_filter(_type="normal", skipme=True)
+        bell.ring("docs")
+        await ear.hears("docs")
+        await until(lambda: called(bell) == 1)
 
 
 async def test_namespaces_do_not_hear_each_other(bell: DramatiqBell, redis_url: str) -> None:
     stranger, ear = redis_bell(redis_url, "stranger"), Ear()
-    async with bell.listen(["docs"], ear):
+    async with bell.listen(["docs", "evidence"], ear):
         stranger.ring("docs")
         stranger.close()
-        bell.ring("docs")
-        await ear.hears("docs")
-    assert ear.heard == ["docs"]
+        bell.ring("evidence")
+        await ear.hears("evidence")
+    assert set(ear.heard) == {"evidence"}
 
 
 def test_a_message_carries_a_queue_and_no_data(bell: DramatiqBell, client: redis_py.Redis) -> None:
@@ -190,8 +242,8 @@ async def test_a_redis_that_hangs_delays_nobody(redis: Redis, redis_url: str) ->
 
 
 async def test_with_its_connections_exhausted_a_ring_returns_at_once(redis_url: str) -> None:
-    broker = connect(redis_url, "test")
-    bell = DramatiqBell(broker)
+    broker, calls = connect(redis_url, "test")
+    bell = DramatiqBell(broker, calls)
     pool = broker.client.connection_pool
     with ExitStack() as taken:
         for _ in range(CONNECTIONS):
@@ -204,7 +256,7 @@ async def test_with_its_connections_exhausted_a_ring_returns_at_once(redis_url: 
 
 
 def test_dramatiq_only_delivers(redis_url: str) -> None:
-    broker: PatientRedisBroker = connect(redis_url, "test")
+    broker, _ = connect(redis_url, "test")
     assert broker.middleware == []
     assert broker.actor_options == set()
 

@@ -24,7 +24,7 @@ def redis_bell(url: str, namespace: str) -> DramatiqBell:
     from forgehand.infrastructure.queue.bell import DramatiqBell
     from forgehand.infrastructure.queue.redis import connect
 
-    return DramatiqBell(connect(url, namespace))
+    return DramatiqBell(*connect(url, namespace))
 
 
 __all__ = ["embedded_bell", "redis_bell"]

@@ -1,4 +1,7 @@
-"""The bell by Dramatiq: one queue and one actor per job type, and messages that carry nothing."""
+"""The bell by Dramatiq: one queue and one actor per job type, and messages that carry nothing.
+
+Between processes each ring is also called out, so that a listener need not ask often.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import dramatiq
 from dramatiq import Broker, Message, Worker
 from dramatiq.worker import ConsumerThread, WorkerThread
 
+from forgehand.infrastructure.queue.calls import Calls
 from forgehand.infrastructure.queue.sender import Sender
 
 THROTTLE_SECONDS = 0.02
@@ -28,11 +32,13 @@ _log = logging.getLogger(__name__)
 class DramatiqBell:
     """Rings and hears through `broker`, which has no middleware: Dramatiq only delivers.
 
-    An idle listener asks Redis for each of its queues about every `poll` seconds.
+    With `calls` all who listen hear a ring at once, and its message is for those who were not there.
+    `poll` is how long Dramatiq's threads wait before they look about them, in seconds.
     """
 
-    def __init__(self, broker: Broker, *, poll: float = POLL_SECONDS) -> None:
+    def __init__(self, broker: Broker, calls: Calls | None = None, *, poll: float = POLL_SECONDS) -> None:
         self._broker = broker
+        self._calls = calls
         self._poll = poll
         self._ears: defaultdict[str, list[Callable[[], object]]] = defaultdict(list)
         self._sender = Sender(self._send, interval=THROTTLE_SECONDS)
@@ -53,24 +59,30 @@ class DramatiqBell:
             self._declare(queue)
             self._ears[queue].append(ear)
         worker = self._start(set(ears))
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._leave, worker, ears)
+            if self._calls is not None:
+                await stack.enter_async_context(self._calls.heard(ears.keys(), heard))
             yield
-        finally:
-            for queue, ear in ears.items():
-                self._ears[queue].remove(ear)
-            stopping = ThreadPoolExecutor(1)  # the loop's own threads may all be busy with jobs
-            stopped = loop.run_in_executor(stopping, self._stop, worker)
-            stopping.shutdown(wait=False)
-            await stopped
 
     def close(self) -> None:
         """Send the rings that wait, within a second, then ring no more."""
         self._sender.close(FLUSH_SECONDS)
         self._broker.close()
 
+    async def _leave(self, worker: Worker, ears: Mapping[str, Callable[[], object]]) -> None:
+        for queue, ear in ears.items():
+            self._ears[queue].remove(ear)
+        stopping = ThreadPoolExecutor(1)  # the loop's own threads may all be busy with jobs
+        stopped = asyncio.get_running_loop().run_in_executor(stopping, self._stop, worker)
+        stopping.shutdown(wait=False)
+        await stopped
+
     def _send(self, queue: str) -> None:
         message: Message[None] = Message(queue_name=queue, actor_name=queue, args=(), kwargs={}, options={})
         try:
+            if self._calls is not None:
+                self._calls.call(queue)
             self._broker.enqueue(message)
         except Exception as error:  # noqa: BLE001 - a hint may be lost, its thread may not
             _log.warning("A ring of %s was lost (%s); polling finds its jobs", queue, type(error).__name__)
@@ -97,6 +109,9 @@ class DramatiqBell:
         for thread in threads:
             while not thread.running:  # a thread says so as it starts, and would overrule the stop
                 time.sleep(0.001)
+            thread.stop()
+        for consumer in worker.consumers.values():
+            consumer.close()  # it may be waiting
         worker.stop(timeout=round(STOP_SECONDS * 1000))
         left = [each for each in self._broker.middleware if getattr(each, "worker", None) is not worker]
         self._broker.middleware[:] = left
