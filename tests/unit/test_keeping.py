@@ -133,12 +133,9 @@ async def test_it_goes_on_after_an_error_of_the_store(store: Store) -> None:
     ids = await ended(store, JobState.COMPLETED)
     store.clock.pass_(days=9)
     told = Told(store.control, broken=2)
-    running = asyncio.create_task(Keeper(types(), told, store.clock, every=0.01).run())
-    async with asyncio.timeout(10):
+    async with Keeper(types(), told, store.clock, every=0.01).running(), asyncio.timeout(10):
         while await left(store, ids):
             await asyncio.sleep(0.01)
-    running.cancel()
-    assert await asyncio.gather(running, return_exceptions=True)
     assert told.broken == 0
 
 

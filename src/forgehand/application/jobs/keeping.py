@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -38,6 +39,17 @@ class Keeper:
     clock: Clock
     every: float = 60.0
     batch: int = 500
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep house for as long as the context is open."""
+        task = asyncio.create_task(self.run(), name="keeper")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def run(self) -> None:
         """Tidy up every minute until cancelled. An error of the store never ends it."""

@@ -69,7 +69,7 @@ async def http_and_pump(container: Container, host: str, port: int, listening: C
     serving = asyncio.create_task(serve(container, host, port, listening=listening))
     pumping = asyncio.create_task(pump.run(container.settings().grace_seconds))
     try:
-        async with container.scheduler().running():
+        async with container.scheduler().running(), container.keeper().running():
             done, _ = await asyncio.wait({serving, pumping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         pump.stop()

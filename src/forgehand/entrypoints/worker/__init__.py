@@ -48,6 +48,6 @@ async def work(container: Container, types: Sequence[str] = (), bond: Bond | Non
         if bond is not None:
             bond.watch(orphaned)
         _log.info("working on %s as %s", ", ".join(names), pump.worker.label)
-        async with container.scheduler().running():
+        async with container.scheduler().running(), container.keeper().running():
             await pumping
     _log.info("ended: %s", f"{pump.at_work} jobs would not" if pump.at_work else "nothing is left claimed")
