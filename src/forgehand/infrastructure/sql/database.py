@@ -18,6 +18,11 @@ from forgehand.application.ports.failures import Permanent
 from forgehand.application.ports.jobs import StoreOutdated, StoreUnavailable
 
 _BUSY_MS = 10_000
+_SESSION = {
+    "application_name": "forgehand",
+    # A process that is frozen in a transaction holds its locks no longer than this: others sweep on.
+    "idle_in_transaction_session_timeout": "10s",
+}
 
 
 class UnusableDatabase(Permanent):
@@ -116,7 +121,7 @@ def _postgresql(url: URL) -> AsyncEngine:
         max_overflow=10,
         pool_timeout=30,
         pool_reset_on_return=None,  # every transaction of ours ends by its own hand
-        connect_args={"timeout": 10, "server_settings": {"application_name": "forgehand"}},
+        connect_args={"timeout": 10, "server_settings": _SESSION},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -180,7 +180,8 @@ class _Writer:
         ended: dict[UUID, bool] = {job.id: False for job in new}
         if outside := parents - ended.keys():
             # Locked, so that none of them ends between this look and our commit.
-            query = select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(outside)).with_for_update(read=True)
+            query = select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(outside)).order_by(jobs.c.id)
+            query = query.with_for_update(read=True)
             found = (await self.connection.execute(query)).all()
             ended |= {row.id: row.state == JobState.COMPLETED.value for row in found}
         if missing := parents - ended.keys():

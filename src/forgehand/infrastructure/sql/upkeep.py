@@ -145,6 +145,9 @@ async def _release(connection: AsyncConnection, now: datetime) -> set[str]:
     ).subquery()
     changed = select(waiting).where((waiting.c.failing > 0) | (waiting.c.left < waiting.c.blockers))
     found = (await connection.execute(changed)).all()
+    # In one order, so that several processes that release at once wait for each other in turn.
+    mine = select(jobs.c.id).where(jobs.c.id.in_([row.id for row in found])).order_by(jobs.c.id)
+    await connection.execute(mine.with_for_update())
     failed = [row.id for row in found if row.failing]
     if failed:
         await _fail(connection, failed, now)
@@ -153,6 +156,7 @@ async def _release(connection: AsyncConnection, now: datetime) -> set[str]:
             await connection.execute(
                 update(jobs)
                 .where(jobs.c.id == row.id, jobs.c.state == JobState.PENDING.value)
+                .where(jobs.c.blockers > row.left)  # another process may have seen more parents end
                 .values(blockers=row.left)
             )
     freed = [row for row in found if not row.failing and row.left == 0]
