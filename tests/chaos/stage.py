@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -97,7 +98,10 @@ def servers(store: str, folder: Path) -> Iterator[Servers]:
         return
     with ExitStack() as stack:
         postgres, redis = stack.enter_context(Postgres()), stack.enter_context(Redis())
-        yield Servers(postgres.create_database(), postgres, redis)
+        try:
+            yield Servers(postgres.create_database(), postgres, redis)
+        finally:
+            shutil.copy(postgres.folder / "log", folder / "postgresql.log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +138,14 @@ class Stage:
         await _insist(lambda: self.container.control().cancel(JobFilter(ids=[job.id]), utc_now()))
 
     async def ended(self, patience: float) -> float:
-        """Wait until no job is left, or until patience is; how long it took."""
-        began = time.monotonic()
-        while await witness.unfinished(self.url) and time.monotonic() < began + patience:
+        """Wait until no job is left, or until none has ended for `patience` seconds; how long it took."""
+        began = moved = time.monotonic()
+        left = await witness.unfinished(self.url)
+        while left and time.monotonic() < moved + patience:
             await asyncio.sleep(0.2)
+            now_left = await witness.unfinished(self.url)
+            if now_left != left:
+                left, moved = now_left, time.monotonic()
         return time.monotonic() - began
 
     async def account(self) -> Account:
@@ -151,14 +159,20 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    crew: Crew, standing: Servers, folder: Path, chance: random.Random | None = None
+    crew: Crew,
+    standing: Servers,
+    folder: Path,
+    chance: random.Random | None = None,
+    workers_url: str | None = None,
 ) -> AsyncIterator[Stage]:
-    """On leaving, no worker is left."""
+    """On leaving, no worker is left. `workers_url` is the database's, where workers go another way to it."""
     database = Database(standing.url)
     await upgrade(database)
     await database.close()
     await witness.install(standing.url)
     environment = _environment(crew, standing, folder)
+    if workers_url is not None:
+        environment["DATABASE_URL"] = workers_url
     fleet = Fleet(crew.workers, folder, environment, chance or random.Random())
     redis_url = environment.get("REDIS_URL")
     flags = {"database_url": standing.url, "redis_url": redis_url, "home": folder / "home"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
@@ -146,3 +146,68 @@ async def test_while_there_are_no_connections_left_jobs_wait_and_then_go_on(
             await connection.execute(f'ALTER ROLE "{role}" CONNECTION LIMIT -1')
 
     await through(exhausted, ours, tmp_path)
+
+
+class Wire:
+    """A TCP proxy whose connections can fall silent, as when a firewall forgets them: nobody is told."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+        self._carrying: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[int]:
+        """Its own port."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = server.sockets[0].getsockname()[1]
+        try:
+            yield port
+        finally:
+            server.close()
+            self.silence()
+            for writer in self._writers:
+                writer.close()
+            await asyncio.gather(*(it.wait_closed() for it in self._writers), return_exceptions=True)
+
+    def silence(self) -> int:
+        """Carry no more bytes on the connections that there are, and say how many. New ones work."""
+        for task in self._carrying:
+            task.cancel()
+        return len(self._carrying) // 2
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, far_writer]
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(_carry(source, sink))
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
+
+
+async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+async def test_connections_that_fall_silent_are_given_up(standing: Servers, tmp_path: Path) -> None:
+    assert standing.postgres is not None
+    wire = Wire(standing.postgres.port)
+
+    async def full() -> bool:
+        return await running(stage) == 8
+
+    async with wire.open() as port:
+        through_it = standing.url.replace(f":{standing.postgres.port}/", f":{port}/")
+        crew = Crew(workers=2, slots=4, lease=2)
+        async with staged(crew, standing, tmp_path, workers_url=through_it) as stage:
+            await stage.submit(plain(60, milliseconds=300))
+            await until(full)
+            assert wire.silence() >= 2
+            assert await stage.ended(RECOVERY) < RECOVERY
+            account = await stage.account()
+    assert account.balanced, table(account)
+    assert account.states == {"completed": 60}

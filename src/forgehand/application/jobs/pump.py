@@ -184,10 +184,13 @@ class Pump:
         self._in_doubt = self._in_doubt or self._heart.was_silent()
         settlements, self._ended = self._ended, []
         try:
-            if self._in_doubt:
-                await self._look_up(settlements)
-                settlements = []
-            exchange = await self._leases.exchange(self.worker, settlements, self._wanted(), self._clock())
+            async with asyncio.timeout(self._watch.lease):  # a connection may fall silent and never say so
+                if self._in_doubt:
+                    await self._look_up(settlements)
+                    settlements = []
+                exchange = await self._leases.exchange(
+                    self.worker, settlements, self._wanted(), self._clock()
+                )
         except BaseException as error:
             self._ended = settlements + self._ended
             self._in_doubt = True
