@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -17,8 +18,32 @@ def utc_now() -> datetime:
 
 
 def new_id(now: datetime) -> UUID:
-    """A UUIDv7 (RFC 9562 §5.7): the milliseconds of `now`, then 74 random bits."""
+    """A UUIDv7 (RFC 9562 §5.7): the milliseconds of `now`, then 74 bits that rise within a millisecond.
+
+    So jobs that one process submits at once keep their order.
+    """
     milliseconds = int(now.timestamp() * 1000) & (1 << 48) - 1
-    noise = secrets.randbits(74)
+    noise = _newest.after(milliseconds)
     value = milliseconds << 80 | 7 << 76 | (noise >> 62) << 64 | 2 << 62 | noise & (1 << 62) - 1
     return UUID(int=value)
+
+
+class _Newest:
+    """The newest id's random part, to go on from while the millisecond is the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._milliseconds = -1
+        self._noise = 0
+
+    def after(self, milliseconds: int) -> int:
+        with self._lock:
+            if milliseconds == self._milliseconds:
+                self._noise += 1 + secrets.randbits(32)
+            else:
+                # The highest bit is left free: there is room for 2^41 more.
+                self._milliseconds, self._noise = milliseconds, secrets.randbits(73)
+            return self._noise
+
+
+_newest = _Newest()
