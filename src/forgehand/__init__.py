@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forgehand.client import Forgehand, JobFailed
+    from forgehand.client import Forgehand, JobFailed, Order, Priority, Terms
 
-__all__ = ["Forgehand", "JobFailed"]
+__all__ = ["Forgehand", "JobFailed", "Order", "Priority", "Terms"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,12 +9,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from forgehand.application.jobs.submit import Order, SubmitJob, Terms
+from forgehand.domain.jobs import Priority
+
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from forgehand.application.jobs.processing import Processed
     from forgehand.container import Container
     from forgehand.domain.documentation import Documentation
     from forgehand.domain.jobs import Job
     from forgehand.settings import Settings
+
+
+_OURSELVES = "library"
+
+__all__ = ["Enlisted", "Forgehand", "JobFailed", "Order", "Priority", "Terms"]
 
 
 class JobFailed(Exception):
@@ -32,6 +42,27 @@ class JobFailed(Exception):
         return cls("JobCancelled", f"job {job.id} is {job.state}, not completed")
 
 
+class Enlisted:
+    """Submits in a caller's transaction; see `Forgehand.enlist`."""
+
+    def __init__(self, submit_job: SubmitJob, connection: AsyncConnection) -> None:
+        self._submit_job = submit_job
+        self._connection = connection
+
+    async def submit(self, job_type: str, terms: Terms | None = None, /, **request: Any) -> UUID:
+        """Raise as Forgehand.submit; what goes wrong with the connection is SQLAlchemy's to say."""
+        [job_id] = await self.submit_many([Order(job_type, request, terms or Terms())])
+        return job_id
+
+    async def submit_many(self, orders: Sequence[Order]) -> list[UUID]:
+        """All of them or none."""
+        from forgehand.infrastructure.sql.enlisting import enlist
+
+        clock = self._submit_job.clock
+        new = self._submit_job.all_accepted(orders, _OURSELVES, clock())
+        return [it.job.id for it in await enlist(self._connection, clock).submit(new)]
+
+
 class Forgehand:
     """Runs jobs in this process, and keeps them in memory unless told a database.
 
@@ -45,6 +76,7 @@ class Forgehand:
         self._keywords = {"database_url": "sqlite://", "local_roots": (Path("/"),)} | keywords
         self._open = AsyncExitStack()
         self._opened: Container | None = None
+        self._parts: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         """Raise InvalidSettings, UnusableDatabase, StoreOutdated, StoreNewer or StoreUnavailable."""
@@ -52,7 +84,7 @@ class Forgehand:
         from forgehand.settings import load
 
         settings = self._given or load(self._keywords)
-        self._opened = await self._open.enter_async_context(opened(settings))
+        self._opened = await self._open.enter_async_context(opened(settings, **self._parts))
         return self
 
     async def __aexit__(
@@ -66,15 +98,31 @@ class Forgehand:
 
         Raise UnknownJobType, InvalidRequest, or JobFailed for whatever ended the job.
         """
-        job = await self._container.run_now().run(await self.submit(job_type, **request))
+        job = await self._ended(await self.submit(job_type, **request))
         if job.state != "completed":
             raise JobFailed.of(job)
         return self._container.job_types().named(job_type).result.model_validate(job.result)
 
-    async def submit(self, job_type: str, /, **request: Any) -> UUID:
-        """Queue a job for whichever worker has this database. Raise UnknownJobType or InvalidRequest."""
-        submission = await self._container.submit_job().submit(job_type, request, by="library")
-        return submission.job.id
+    async def submit(self, job_type: str, terms: Terms | None = None, /, **request: Any) -> UUID:
+        """Queue a job for whichever worker has this database: when this returns, it is committed.
+
+        Raise UnknownJobType, InvalidRequest with all that is wrong, or as Jobs.submit.
+        """
+        [job_id] = await self.submit_many([Order(job_type, request, terms or Terms())])
+        return job_id
+
+    async def submit_many(self, orders: Sequence[Order]) -> list[UUID]:
+        """Queue all of them or none. Raise as `submit`, or DependencyCycle."""
+        submissions = await self._container.submit_job().submit_many(orders, by=_OURSELVES)
+        return [it.job.id for it in submissions]
+
+    def enlist(self, connection: AsyncConnection) -> Enlisted:
+        """Submit in a transaction of yours, over a connection to the database that holds the jobs.
+
+        They are there when you commit, and never were when you roll back. No bell rings for them: a
+        worker finds them within a quarter of its lease (7.5 s).
+        """
+        return Enlisted(self._container.submit_job(), connection)
 
     async def process(self, *, limit: int = 10, types: Sequence[str] = ()) -> Processed:
         """Do up to `limit` jobs that are due, here, one attempt each: what drives it without a worker.
@@ -102,6 +150,10 @@ class Forgehand:
         from forgehand.application.rendering import markdown
 
         return markdown(await self.document(document_id))
+
+    async def _ended(self, job_id: UUID) -> Job:
+        """The job, once it was run to its end."""
+        return await self._container.run_now().run(job_id)
 
     @property
     def _container(self) -> Container:

@@ -207,9 +207,14 @@ def _submit_job(job_types: JobTypes, jobs: Jobs, bell: Bell, clock: Clock) -> Su
 
 
 def _run_job(
-    job_types: JobTypes, build: BuildUseCase, leases: Leases, clock: Clock, redactor: Redactor
+    job_types: JobTypes,
+    build: BuildUseCase,
+    leases: Leases,
+    clock: Clock,
+    redactor: Redactor,
+    jitter: Callable[[], float],
 ) -> RunJob:
-    return RunJob(job_types, build, leases, clock, redactor, random.random)
+    return RunJob(job_types, build, leases, clock, redactor, jitter)
 
 
 def _pump(
@@ -280,6 +285,7 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     clock: providers.Object[Clock] = providers.Object(utc_now)
+    jitter: providers.Object[Callable[[], float]] = providers.Object(random.random)
     closing = providers.Singleton(Closing)
 
     database = providers.Singleton(_database, settings, closing)
@@ -320,7 +326,7 @@ class Container(containers.DeclarativeContainer):
     submit_job = providers.Singleton(_submit_job, job_types, jobs, bell, clock)
     keep_schedules = providers.Singleton(_keep_schedules, schedules, submit_job, clock)
     scheduler = providers.Singleton(_scheduler, due_schedules, submit_job, clock)
-    run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor)
+    run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor, jitter)
     pump = providers.Factory(_pump, run_job, leases, upkeep, open_upkeep, bell, clock, settings)
     run_now = providers.Singleton(_run_now, jobs, pump.provider)
     process_jobs = providers.Singleton(
@@ -347,12 +353,13 @@ def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Container]:
+async def opened(settings: Settings, /, **parts: Any) -> AsyncIterator[Container]:
     """A container whose database is ready; on leaving, what was built is closed.
 
+    `parts` take the place of what its providers of those names would build; they are not closed.
     Raise UnusableDatabase, StoreOutdated, StoreNewer or StoreUnavailable.
     """
-    container = Container(settings=settings)
+    container = Container(settings=settings, **{name: providers.Object(part) for name, part in parts.items()})
     try:
         await prepare(container.database())
         yield container

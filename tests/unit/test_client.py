@@ -122,6 +122,6 @@ def test_importing_the_package_loads_nothing_else() -> None:
 def test_the_package_has_no_other_names() -> None:
     import forgehand
 
-    assert set(dir(forgehand)) == {"Forgehand", "JobFailed"}
+    assert set(dir(forgehand)) == {"Forgehand", "JobFailed", "Order", "Priority", "Terms"}
     with pytest.raises(AttributeError, match="Hammer"):
         _ = forgehand.Hammer

@@ -87,12 +87,16 @@ class SubmitJob:
     async def submit_many(self, orders: Sequence[Order], *, by: str) -> Sequence[Submission]:
         """All or none, in one statement and few rings. Raise the same for the first order at fault."""
         now = self.clock()
-        new = [self.accepted(order, by, now) for order in orders]
-        _refuse_cycles(new)
-        submissions = await self.jobs.submit(new)
+        submissions = await self.jobs.submit(self.all_accepted(orders, by, now))
         for queue in {it.job.type for it in submissions if it.created and it.job.run_at <= now}:
             self.bell.ring(queue)
         return submissions
+
+    def all_accepted(self, orders: Sequence[Order], by: str, now: datetime) -> Sequence[NewJob]:
+        """The jobs that `orders` mean. Raise as `submit_many`, for what can be told without the store."""
+        new = [self.accepted(order, by, now) for order in orders]
+        _refuse_cycles(new)
+        return new
 
     def accepted(self, order: Order, by: str, now: datetime) -> NewJob:
         """The job that `order` means, with all that is wrong with it said at once."""
