@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
+from typing import Any, TypeVar
 from uuid import UUID
 
 from forgehand.application.ports.jobs import JobNotFound, Jobs, StoreUnavailable, StreamedEvent
 from forgehand.domain.jobs import JobEvent
 
+T = TypeVar("T")
 _PAGE = 200
 
 
@@ -25,6 +27,7 @@ class Watching:
         self._every = every
         self._quiet = quiet
         self._closed = asyncio.Event()
+        self._looks: set[asyncio.Task[Any]] = set()
 
     def close(self) -> None:
         """End every iteration, now and later."""
@@ -39,8 +42,8 @@ class Watching:
         while not self._closed.is_set():
             try:
                 # Looked up before the events are read, so that the last one is among them.
-                ended = doubt and (await self._jobs.get(job_id)).state.ended
-                events = await self._jobs.events(job_id, after=after, limit=_PAGE)
+                ended = doubt and (await self._whole(self._jobs.get(job_id))).state.ended
+                events = await self._whole(self._jobs.events(job_id, after=after, limit=_PAGE))
             except JobNotFound:
                 return
             except StoreUnavailable:
@@ -65,7 +68,7 @@ class Watching:
         silence = 0.0
         while not self._closed.is_set():
             try:
-                events = await self._jobs.stream(after=after, limit=_PAGE)
+                events = await self._whole(self._jobs.stream(after=after, limit=_PAGE))
             except StoreUnavailable:
                 events = []
             for streamed in events:
@@ -77,6 +80,17 @@ class Watching:
             silence = await self._wait(silence)
             if silence == 0.0:
                 yield None
+
+    async def _whole(self, look: Coroutine[Any, Any, T]) -> T:
+        """A look at the store goes to its end though its reader leaves.
+
+        A server cancels at every await from then on: the clean-up of a query would be cut short, too,
+        and its connection lost. A database in memory is its connection.
+        """
+        task = asyncio.create_task(look)
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+        return await asyncio.shield(task)
 
     async def _wait(self, silence: float) -> float:
         """The silence so far, 0 where it has lasted long enough to be told."""
