@@ -23,7 +23,10 @@ from forgehand.entrypoints.http.server import serve
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.schema import upgrade
 from forgehand.settings import load
+from tests.contracts.job_selection import JobSelectionContract
+from tests.contracts.job_store import Store
 from tests.http_api import make_token, opened_container
+from tests.stores import job_store, migrated
 
 ADD = "/api/jobs/add-numbers"
 WAIT = "/api/jobs/wait-for-it"
@@ -331,3 +334,10 @@ async def test_a_store_that_comes_and_goes_costs_no_event(container: Container) 
             if len(seen) == 12:
                 watching.close()
     assert {job_id: seen.count(job_id) for job_id in ids} == dict.fromkeys(ids, 4)
+
+
+class TestPostgresqlSelection(JobSelectionContract):
+    @pytest.fixture
+    async def store(self, postgres_url: str) -> AsyncIterator[Store]:
+        async with migrated(postgres_url) as database:
+            yield job_store(database)
