@@ -38,13 +38,14 @@ from forgehand.infrastructure.code_hosts import CodeHosts
 from forgehand.infrastructure.git import LocalGit
 from forgehand.infrastructure.github import GitHub
 from forgehand.infrastructure.llm.choose import choose_model
+from forgehand.infrastructure.llm.prices import most_expensive
 from forgehand.infrastructure.queue import embedded_bell, redis_bell
 from forgehand.infrastructure.queue.answering import require_redis
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.documentations import SqlDocumentations, SqlPullRequestRecords
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
-from forgehand.infrastructure.sql.schema import prepare, require_current
+from forgehand.infrastructure.sql.schema import HEAD, prepare, require_current, upgrade
 from forgehand.infrastructure.sql.tokens import SqlTokens
 from forgehand.infrastructure.syntax.tree_sitter_syntax import TreeSitterSyntax
 from forgehand.settings import Settings
@@ -190,8 +191,10 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     clock: providers.Object[Clock] = providers.Object(utc_now)
     closing = providers.Singleton(Closing)
+    most_expensive = providers.Object(most_expensive)
 
     database = providers.Singleton(_database, settings, closing)
+    prepare = providers.Callable(prepare, database)
     bell = providers.Singleton(_bell, settings, closing)
     checks = providers.Singleton(_checks, database, settings)
     hosts = providers.Singleton(_hosts, settings, closing)
@@ -242,6 +245,19 @@ def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]
     return use_case(**fields)
 
 
+async def upgraded(settings: Settings) -> tuple[str, str | None, str]:
+    """Bring the database to this version's schema: where it is, from which revision, to which.
+
+    Raise UnusableDatabase, StoreNewer or StoreUnavailable.
+    """
+    container = Container(settings=settings)
+    try:
+        database = container.database()
+        return database.location, await upgrade(database), HEAD
+    finally:
+        await container.closing().close()
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Container]:
     """A container whose database is ready; on leaving, what was built is closed.
@@ -250,7 +266,7 @@ async def opened(settings: Settings) -> AsyncIterator[Container]:
     """
     container = Container(settings=settings)
     try:
-        await prepare(container.database())
+        await container.prepare()
         yield container
     finally:
         await container.closing().close()
