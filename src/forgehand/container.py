@@ -48,6 +48,7 @@ from forgehand.infrastructure.cron import read_timing
 from forgehand.infrastructure.git import LocalGit
 from forgehand.infrastructure.github import GitHub
 from forgehand.infrastructure.llm.choose import choose_model
+from forgehand.infrastructure.llm.prices import most_expensive
 from forgehand.infrastructure.queue import embedded_bell, redis_bell
 from forgehand.infrastructure.queue.answering import require_redis
 from forgehand.infrastructure.sql.control import SqlJobControl
@@ -56,7 +57,7 @@ from forgehand.infrastructure.sql.documentations import SqlDocumentations, SqlPu
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
 from forgehand.infrastructure.sql.schedules import SqlSchedules
-from forgehand.infrastructure.sql.schema import prepare, require_current
+from forgehand.infrastructure.sql.schema import HEAD, prepare, require_current, upgrade
 from forgehand.infrastructure.sql.tokens import SqlTokens
 from forgehand.infrastructure.sql.upkeep import SqlUpkeep
 from forgehand.infrastructure.syntax.tree_sitter_syntax import TreeSitterSyntax
@@ -287,8 +288,10 @@ class Container(containers.DeclarativeContainer):
     clock: providers.Object[Clock] = providers.Object(utc_now)
     jitter: providers.Object[Callable[[], float]] = providers.Object(random.random)
     closing = providers.Singleton(Closing)
+    most_expensive = providers.Object(most_expensive)
 
     database = providers.Singleton(_database, settings, closing)
+    prepare = providers.Callable(prepare, database)
     bell = providers.Singleton(_bell, settings, closing)
     checks = providers.Singleton(_checks, database, settings)
     hosts = providers.Singleton(_hosts, settings, closing)
@@ -352,6 +355,19 @@ def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]
     return use_case(**fields)
 
 
+async def upgraded(settings: Settings) -> tuple[str, str | None, str]:
+    """Bring the database to this version's schema: where it is, from which revision, to which.
+
+    Raise UnusableDatabase, StoreNewer or StoreUnavailable.
+    """
+    container = Container(settings=settings)
+    try:
+        database = container.database()
+        return database.location, await upgrade(database), HEAD
+    finally:
+        await container.closing().close()
+
+
 @asynccontextmanager
 async def opened(settings: Settings, /, **parts: Any) -> AsyncIterator[Container]:
     """A container whose database is ready; on leaving, what was built is closed.
@@ -361,7 +377,7 @@ async def opened(settings: Settings, /, **parts: Any) -> AsyncIterator[Container
     """
     container = Container(settings=settings, **{name: providers.Object(part) for name, part in parts.items()})
     try:
-        await prepare(container.database())
+        await container.prepare()
         yield container
     finally:
         await container.closing().close()

@@ -1,4 +1,4 @@
-"""The only reader of the environment. Flag > environment > `forgehand.toml` > default."""
+"""The only reader of the environment. Flag > environment > settings file > default."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ class InvalidSettings(Exception):
 def _default_home() -> Path:
     data = os.environ.get("XDG_DATA_HOME")
     return (Path(data) if data else Path.home() / ".local" / "share") / "forgehand"
+
+
+def _file() -> Path:
+    """FORGEHAND_CONFIG, else `forgehand.toml` in the data folder.
+
+    Never one in the current folder: that may be somebody's clone, and its file could send our keys
+    to a host of theirs.
+    """
+    named = os.environ.get("FORGEHAND_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise InvalidSettings(f"FORGEHAND_CONFIG names {named}, which is not a file")
+        return Path(named)
+    home = os.environ.get("FORGEHAND_HOME")
+    return (Path(home) if home else _default_home()) / "forgehand.toml"
 
 
 class _Environment(EnvSettingsSource):
@@ -127,7 +142,7 @@ class Settings(BaseSettings):
         return (
             init_settings,
             _Environment(settings_cls),
-            TomlConfigSettingsSource(settings_cls, Path("forgehand.toml")),
+            TomlConfigSettingsSource(settings_cls, _file()),
         )
 
 
@@ -139,4 +154,4 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise InvalidSettings("; ".join(lines)) from None
     except ValueError as error:
-        raise InvalidSettings(f"forgehand.toml cannot be read: {error}") from None
+        raise InvalidSettings(f"{_file()} cannot be read: {error}") from None

@@ -14,7 +14,7 @@ from enum import StrEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from forgehand.entrypoints.cli.database import place_of
+from forgehand.application.ports.failures import Permanent
 from forgehand.entrypoints.cli.exits import ExitCode
 from forgehand.entrypoints.cli.printing import show, show_json
 
@@ -100,17 +100,15 @@ def _home(settings: Settings) -> Finding:
 
 
 async def _database(container: Container) -> Finding:
-    from forgehand.infrastructure.sql.schema import prepare
-
     try:
         database = container.database()
         async with asyncio.timeout(_PATIENCE):
-            await prepare(database)
+            await container.prepare()
     except TimeoutError:
         return Finding("database", State.BROKEN, "does not answer", "check DATABASE_URL and the server")
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return Finding("database", State.BROKEN, str(error), "check DATABASE_URL and the server")
-    return Finding("database", State.OK, f"{place_of(database)}, at the revision that this version needs")
+    return Finding("database", State.OK, f"{database.location}, at the revision that this version needs")
 
 
 async def _redis(container: Container, settings: Settings) -> Finding:
@@ -131,11 +129,9 @@ async def _redis(container: Container, settings: Settings) -> Finding:
 
 
 def _model(container: Container) -> Finding:
-    from forgehand.infrastructure.llm.choose import ModelNotConfigured
-
     try:
         model = container.model()
-    except ModelNotConfigured as error:
+    except Permanent as error:
         return Finding("model", State.BROKEN, str(error), "correct that setting, or unset it to do without")
     if model is None:
         return Finding(

@@ -118,7 +118,7 @@ async def plan_one(container: Container, wish: Wish, number: int) -> ExitCode:
     use_case = container.build_use_case()(GenerateDocs)
     with spinner(f"reading #{number}"):
         plan = await use_case.plan(GenerateDocsRequest(**wish.request(number)))
-    cost = _most(plan)
+    cost = _most(container, plan)
     if wish.json:
         show_json(_plan_json(plan, cost))
     else:
@@ -165,17 +165,12 @@ def _plan_lines(plan: Plan, cost: int | None, *, publish: bool) -> Iterator[str]
     yield f"Nothing was saved{'' if not publish else ' or published'}: this was a dry run."
 
 
-def _most(plan: Plan) -> int | None:
+def _most(container: Container, plan: Plan) -> int | None:
     """The price of the plan in micro-dollars; None where the model has no known price."""
     if not plan.input_tokens or plan.model is None:
         return 0
-    from forgehand.infrastructure.llm.prices import usage_of_call
-
-    provider, _, model = plan.model.partition("/")
-    if provider == "scripted":
-        return 0
-    tokens = {"input_tokens": plan.input_tokens, "output_tokens": plan.output_tokens}
-    return usage_of_call(provider, model, **tokens).cost
+    cost: int | None = container.most_expensive()(plan.model, plan.input_tokens, plan.output_tokens)
+    return cost
 
 
 async def compare(container: Container, wish: Wish, number: int, versions: tuple[int, int]) -> ExitCode:

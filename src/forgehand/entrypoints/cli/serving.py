@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from forgehand.application.access import new_token
 from forgehand.application.ports.tokens import TokenNotFound
 from forgehand.domain.access import Role
-from forgehand.entrypoints.cli.database import place_of
 from forgehand.entrypoints.cli.exits import DataFolderInUse, ExitCode
 from forgehand.entrypoints.cli.printing import say, show, show_json
 from forgehand.entrypoints.worker import queues, work
@@ -95,7 +94,7 @@ def _left_to_the_server(_: signal.Signals) -> None:
 def _announce(container: Container, token: str, url: str) -> None:
     show(f"url: {url}")
     show(f"token: {token}")
-    say(f"Data is kept in {place_of(container.database())}. The token is valid until this process ends.")
+    say(f"Data is kept in {container.database().location}. The token is valid until this process ends.")
     say(f'Try: curl -H "Authorization: Bearer $TOKEN" {url}/api/jobs')
     say("Ctrl-C ends it.")
 

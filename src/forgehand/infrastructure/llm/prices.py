@@ -41,6 +41,14 @@ def usage_of_call(
     )
 
 
+def most_expensive(name: str, input_tokens: int, output_tokens: int) -> int | None:
+    """What a call of `provider/model` can cost at most, in micro-dollars; None where no price is known."""
+    provider, _, model = name.partition("/")
+    if provider == "scripted":
+        return 0
+    return usage_of_call(provider, model, input_tokens=input_tokens, output_tokens=output_tokens).cost
+
+
 def _micro_dollars(tokens: genai_prices.Usage, provider: str, model: str) -> int | None:
     import genai_prices
 

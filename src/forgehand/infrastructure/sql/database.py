@@ -54,7 +54,9 @@ class Database:
 
     @property
     def location(self) -> str:
-        """Where it is, without its password."""
+        """Where a person finds it: a file, or an address without its password."""
+        if self.sqlite:
+            return self.url.database or "memory"
         return self.url.render_as_string(hide_password=True)
 
     @asynccontextmanager

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from forgehand.client import JobFailed
 from forgehand.domain.access import Role
-from forgehand.entrypoints.cli.database import place_of
 from forgehand.entrypoints.cli.demo.sample import NUMBER, REPLIES, build
 from forgehand.entrypoints.cli.exits import ExitCode
 from forgehand.entrypoints.cli.printing import Shown, own_command, say, show_markdown, spinner
@@ -114,7 +113,7 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
 
 def _say_what_next(container: Container, sample: Path, document_id: str) -> None:
     say("")
-    say(f"Stored as document {document_id} in {place_of(container.database())}")
+    say(f"Stored as document {document_id} in {container.database().location}")
     say("Next, in your own clone, for a pull request that is merged:")
     say(f"  {own_command()} docs --repo . --pr NUMBER")
     say("Or look around in the sample:")
