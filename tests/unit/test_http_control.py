@@ -83,7 +83,7 @@ async def test_all_faults_of_the_options_are_named_at_once_and_nothing_is_stored
     answer = await api.operator.post(ADD, json={"firstNumber": 1}, params=query)
     assert answer.status_code == 400
     fields = {fault["field"] for fault in answer.json()["errors"]}
-    assert fields == {"priority", "delay", "run_at", "timeout", "after", "on_parent_failure"}
+    assert fields == {"priority", "delay", "runAt", "timeout", "after", "onParentFailure"}
     assert (await api.viewer.get("/api/jobs")).json()["items"] == []
 
 

@@ -36,7 +36,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
 }
 
 _KINDS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge",
+    ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge ResultUnstorable",
     ExitCode.USAGE: """
         InvalidRequest InvalidRepoName UnknownJobType UnknownPriority InvalidSelection DependencyCycle
         TyperException

@@ -159,7 +159,7 @@ def _response(
 ) -> Response[Any]:
     view = ProblemView(type=kind, title=status.phrase, status=status.value, detail=detail)
     if faults:
-        view.errors = [FaultView(field=fault.field, problem=fault.problem) for fault in faults]
+        view.errors = [FaultView(field=_on_the_wire(fault.field), problem=fault.problem) for fault in faults]
     content = view.model_dump(exclude_none=True)
     return Response(content, status_code=status.value, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
@@ -173,6 +173,11 @@ def _told(error: HTTPException) -> tuple[str, tuple[Fault, ...]]:
         if isinstance(it, dict) and "message" in it
     )
     return ("the request is not valid" if faults else error.detail), faults
+
+
+def _on_the_wire(field: str) -> str:
+    """As callers of the API write it."""
+    return re.sub(r"(?<=[a-z0-9])_([a-z0-9])", lambda found: found[1].upper(), field)
 
 
 def _kind(error: Exception) -> str:
