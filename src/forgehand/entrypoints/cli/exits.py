@@ -36,7 +36,9 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
 }
 
 _KINDS: Final[Mapping[ExitCode, str]] = {
-    ExitCode.UNEXPECTED: "InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge ResultUnstorable",
+    ExitCode.UNEXPECTED: """
+        InvalidPolicy InvalidJobType LeaseLost RequestUnreadable ResultTooLarge ResultUnstorable
+    """,
     ExitCode.USAGE: """
         InvalidRequest InvalidRepoName UnknownJobType UnknownPriority InvalidSelection DependencyCycle
         TyperException
