@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from forgehand.application.jobs.processing import Processed
-    from forgehand.container import Container
+    from forgehand.container import Container, EnlistedJobs
     from forgehand.domain.documentation import Documentation
     from forgehand.domain.jobs import Job
     from forgehand.settings import Settings
@@ -45,9 +45,9 @@ class JobFailed(Exception):
 class Enlisted:
     """Submits in a caller's transaction; see `Forgehand.enlist`."""
 
-    def __init__(self, submit_job: SubmitJob, connection: AsyncConnection) -> None:
+    def __init__(self, submit_job: SubmitJob, jobs: EnlistedJobs) -> None:
         self._submit_job = submit_job
-        self._connection = connection
+        self._jobs = jobs
 
     async def submit(self, job_type: str, terms: Terms | None = None, /, **request: Any) -> UUID:
         """Raise as Forgehand.submit; what goes wrong with the connection is SQLAlchemy's to say."""
@@ -56,11 +56,8 @@ class Enlisted:
 
     async def submit_many(self, orders: Sequence[Order]) -> list[UUID]:
         """All of them or none."""
-        from forgehand.infrastructure.sql.enlisting import enlist
-
-        clock = self._submit_job.clock
-        new = self._submit_job.all_accepted(orders, _OURSELVES, clock())
-        return [it.job.id for it in await enlist(self._connection, clock).submit(new)]
+        new = self._submit_job.all_accepted(orders, _OURSELVES, self._submit_job.clock())
+        return [it.job.id for it in await self._jobs.submit(new)]
 
 
 class Forgehand:
@@ -122,7 +119,7 @@ class Forgehand:
         They are there when you commit, and never were when you roll back. No bell rings for them: a
         worker finds them within a quarter of its lease (7.5 s).
         """
-        return Enlisted(self._container.submit_job(), connection)
+        return Enlisted(self._container.submit_job(), self._container.enlisted(connection=connection))
 
     async def process(self, *, limit: int = 10, types: Sequence[str] = ()) -> Processed:
         """Do up to `limit` jobs that are due, here, one attempt each: what drives it without a worker.

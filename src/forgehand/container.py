@@ -49,11 +49,14 @@ from forgehand.infrastructure.git import LocalGit
 from forgehand.infrastructure.github import GitHub
 from forgehand.infrastructure.llm.choose import choose_model
 from forgehand.infrastructure.llm.prices import most_expensive
-from forgehand.infrastructure.queue import embedded_bell, redis_bell
+from forgehand.infrastructure.llm.scripted import ScriptedModel as ScriptedModel
+from forgehand.infrastructure.queue import embedded_bell as embedded_bell
+from forgehand.infrastructure.queue import redis_bell
 from forgehand.infrastructure.queue.answering import require_redis
 from forgehand.infrastructure.sql.control import SqlJobControl
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.documentations import SqlDocumentations, SqlPullRequestRecords
+from forgehand.infrastructure.sql.enlisting import EnlistedJobs as EnlistedJobs
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
 from forgehand.infrastructure.sql.schedules import SqlSchedules
@@ -303,6 +306,7 @@ class Container(containers.DeclarativeContainer):
     jobs = providers.Singleton(_jobs, database, clock)
     leases = providers.Singleton(_leases, database)
     upkeep = providers.Singleton(_upkeep, database)
+    enlisted = providers.Factory(EnlistedJobs, clock=clock)
     open_upkeep = providers.Singleton(_open_upkeep, settings, database)
     control = providers.Singleton(_control, database)
     schedules = providers.Singleton(_schedules, database)

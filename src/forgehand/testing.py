@@ -15,9 +15,8 @@ from forgehand.application.ports.jobs import JobFilter
 from forgehand.application.ports.leases import Share, Wanted, Worker
 from forgehand.application.registry import JOB_TYPES
 from forgehand.client import Forgehand
+from forgehand.container import ScriptedModel, embedded_bell
 from forgehand.domain.jobs import Job, JobState
-from forgehand.infrastructure.llm.scripted import ScriptedModel
-from forgehand.infrastructure.queue import embedded_bell
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_ATTEMPTS = 100
