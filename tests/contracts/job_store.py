@@ -465,6 +465,16 @@ class JobStoreContract:
         await store.settle(worker, taken[0].complete({}, store.clock()))
         assert len(await claim(workers[0])) == 1
 
+    async def test_limited_queues_share_a_workers_slots_by_priority_too(self, store: Store) -> None:
+        later = store.new("sand", priority=Priority.LOW)
+        first, second = store.new("saw", priority=Priority.URGENT), store.new("sand", priority=Priority.HIGH)
+        await store.submit(later, first, second)
+        worker = await store.worker()
+        shares = [Share(queue, 9, running=5, rate=RateLimit(5)) for queue in ("paint", "sand", "saw")]
+        wanted = Wanted(shares, [uuid4(), uuid4()])
+        claimed = (await store.leases.exchange(worker, [], wanted, store.clock())).claimed
+        assert [it.job.id for it in claimed] == [first.id, second.id]
+
     async def test_no_more_of_a_type_start_in_a_window_than_allowed_however_many_claim(
         self, store: Store
     ) -> None:

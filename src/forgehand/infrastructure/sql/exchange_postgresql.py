@@ -120,6 +120,7 @@ _CLAIM_ALONE = (
     .bindparams(*_bound("now queues slots leases worker label only"))
     .columns(**{column.name: column.type for column in jobs.c})
 )
+_LOCK = text("SELECT pg_advisory_xact_lock(:space, hashtext(:queue))")
 _LIMIT_LOCK = 0x6C696D  # "lim": beside the hash of the queue's name
 
 
@@ -149,26 +150,26 @@ async def run(database: Database, worker: Worker, given: str, wanted: Wanted | N
         summary.has_children,
     )
     due = set(summary.due_queues or ())
-    for share in limited:
-        left = leases[len(answer.claimed) :]
-        if left and share.queue in due:
-            answer.claimed += await _claim_limited(database, share, {**parameters, "leases": left}, now)
+    left = leases[len(answer.claimed) :]
+    if left and due:
+        shares = [share for share in limited if share.queue in due]
+        answer.claimed += await _claim_limited(database, shares, {**parameters, "leases": left}, now)
     return answer
 
 
 async def _claim_limited(
-    database: Database, share: Share, parameters: dict[str, Any], now: datetime
+    database: Database, shares: Sequence[Share], parameters: dict[str, Any], now: datetime
 ) -> Sequence[Row[Any]]:
-    """Under the queue's lock, so that no two workers count the same room."""
+    """Under the queues' locks, so that no two workers count the same room; in one order, as all do."""
     async with database.write() as connection:
-        await connection.execute(
-            text("SELECT pg_advisory_xact_lock(:space, hashtext(:queue))"),
-            {"space": _LIMIT_LOCK, "queue": share.queue},
-        )
-        room = min(len(parameters["leases"]), await room_for(connection, share, now))
-        if room <= 0:
+        rooms: dict[str, int] = {}
+        for share in sorted(shares, key=lambda share: share.queue):
+            await connection.execute(_LOCK, {"space": _LIMIT_LOCK, "queue": share.queue})
+            room = min(len(parameters["leases"]), await room_for(connection, share, now))
+            if room > 0:
+                rooms[share.queue] = room
+        if not rooms:
             return []
-        names = ("now", "leases", "only", "worker", "label")
-        kept = {name: parameters[name] for name in names}
-        result = await connection.execute(_CLAIM_ALONE, {**kept, "queues": [share.queue], "slots": [room]})
-        return result.all()
+        kept = {name: parameters[name] for name in ("now", "leases", "only", "worker", "label")}
+        claim = {**kept, "queues": list(rooms), "slots": list(rooms.values())}
+        return (await connection.execute(_CLAIM_ALONE, claim)).all()
