@@ -41,7 +41,17 @@ async def test_each_job_type_is_described_by_its_request_and_its_result(descript
     assert {"$ref": "#/components/schemas/AddResult"} in schemas["AddNumbersJob"]["properties"]["result"][
         "anyOf"
     ]
-    options = "priority runAt delay maxAttempts timeout uniqueKey tag after onParentFailure".split()
+    options = [
+        "priority",
+        "runAt",
+        "delay",
+        "maxAttempts",
+        "timeout",
+        "uniqueKey",
+        "tag",
+        "after",
+        "onParentFailure",
+    ]
     assert {"Prefer", "Idempotency-Key", *options} == {it["name"] for it in operation["parameters"]}
 
 
