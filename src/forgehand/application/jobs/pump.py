@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import IntEnum
 from typing import Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from forgehand.application.clock import Clock, new_id
 from forgehand.application.jobs.forks import in_this_process
 from forgehand.application.jobs.heart import Heart, OpenUpkeep, Watch
 from forgehand.application.jobs.job_type import Policy
+from forgehand.application.jobs.patience import Patience
 from forgehand.application.jobs.running import RunJob
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
@@ -347,16 +347,19 @@ class Pump:
                 return
 
     async def _keep_sweeping(self) -> None:
+        patience = Patience(self._watch.lease, time.monotonic())
         while True:
             await asyncio.sleep(self._watch.sweep_every)
             # A statement whose connection broke may yet have claimed something long after.
             if time.monotonic() - self._missed_at < 2 * self._watch.lease:
                 self._in_doubt = True
             try:
-                swept = await self._upkeep.sweep(self._clock(), timedelta(seconds=self._watch.lease))
+                async with asyncio.timeout(self._watch.lease):
+                    swept = await self._upkeep.sweep(self._clock(), patience.unseen(time.monotonic()))
             except Exception as error:  # noqa: BLE001 - tried again at the next sweep
                 logger.warning("a sweep failed: %s", _said(error))
                 continue
+            patience.answered = time.monotonic()
             self._tell(swept.due)
 
 
