@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +14,9 @@ from forgehand.application.clock import utc_now
 from forgehand.domain.jobs import JobState, Priority
 from forgehand.entrypoints.http.app import in_process
 from tests.http_api import Api, Wait, opened_api
+
+NO_ONES = UUID("01990000-0000-7000-8000-000000000000")
+
 
 ADD = "/api/jobs/add-numbers"
 REFUSE = "/api/jobs/refuse-it"
@@ -98,7 +101,7 @@ async def test_all_faults_of_the_options_are_named_at_once_and_nothing_is_stored
         {"delay": "99999999d"},
         {"delay": "5m", "runAt": "2100-01-01T00:00:00Z"},
         {"uniqueKey": ""},
-        {"after": str(uuid4())},
+        {"after": str(NO_ONES)},
     ],
 )
 async def test_options_that_cannot_be_met_are_refused(api: Api, query: dict[str, Any]) -> None:
@@ -229,9 +232,9 @@ async def test_what_ended_is_purged_by_age(api: Api) -> None:
         ("/api/jobs/process", {"limit": 0}, 400),
         ("/api/jobs/process", {"types": ["unheard-of"]}, 404),
         ("/api/queues/unheard-of/pause", None, 404),
-        (f"/api/jobs/{uuid4()}/cancel", None, 404),
-        (f"/api/jobs/{uuid4()}/retry", None, 404),
-        (f"/api/jobs/{uuid4()}/process", None, 404),
+        (f"/api/jobs/{NO_ONES}/cancel", None, 404),
+        (f"/api/jobs/{NO_ONES}/retry", None, 404),
+        (f"/api/jobs/{NO_ONES}/process", None, 404),
     ],
 )
 async def test_what_is_not_clear_changes_nothing(api: Api, path: str, body: Any, status: int) -> None:
