@@ -117,7 +117,7 @@ class Forgehand:
         """Submit in a transaction of yours, over a connection to the database that holds the jobs.
 
         They are there when you commit, and never were when you roll back. No bell rings for them: a
-        worker finds them within a quarter of its lease (7.5 s).
+        free worker finds them within 2 s.
         """
         return Enlisted(self._container.submit_job(), self._container.enlisted(connection=connection))
 

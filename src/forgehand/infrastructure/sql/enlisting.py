@@ -31,6 +31,6 @@ def enlist(connection: AsyncConnection, clock: Clock = utc_now) -> EnlistedJobs:
     """Submit over `connection`, which is to the database that holds the jobs.
 
     The jobs are there when the caller commits, and never were when the caller rolls back. No bell
-    rings: a worker's sweep finds them, within a quarter of the lease (7.5 s).
+    rings: a free worker finds them when it next looks, within 2 s, and sweeps tell of them.
     """
     return EnlistedJobs(connection, clock)
