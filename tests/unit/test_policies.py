@@ -76,7 +76,7 @@ async def test_forgehand_toml_changes_policies_and_the_environment_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "forgehand.toml").write_text(TOML)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORGEHAND_HOME", str(tmp_path))
     policy = await policy_in({})
     assert (policy.retry.max_attempts, policy.retention.last) == (7, 10)
     monkeypatch.setenv("FORGEHAND_POLICIES", '{"generate-docs": {"max_attempts": 2}}')
