@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from types import NoneType
 from typing import Any, TypeAlias, get_args, get_type_hints
 from uuid import UUID
@@ -347,16 +347,22 @@ class Container(containers.DeclarativeContainer):
 def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]]) -> UseCase[Any, Any]:
     """Fill the fields of `use_case` by their types. Raise InvalidJobType for a type that is no port."""
     fields = {}
-    for name, hint in get_type_hints(use_case).items():
-        kind = (
-            next((it for it in get_args(hint) if it is not NoneType), hint)
-            if NoneType in get_args(hint)
-            else hint
-        )
+    for name, kind in _fields(use_case):
         if kind not in ports:
             raise InvalidJobType(f"{use_case.__name__}.{name} is a {kind}, which is no port that is wired")
         fields[name] = ports[kind]()
     return use_case(**fields)
+
+
+@cache
+def _fields(use_case: type[UseCase[Any, Any]]) -> Sequence[tuple[str, Any]]:
+    """The names of its fields and the types that they want. `X | None` wants an X."""
+    found = []
+    for name, hint in get_type_hints(use_case).items():
+        kinds = get_args(hint)
+        optional = next((it for it in kinds if it is not NoneType), hint) if NoneType in kinds else hint
+        found.append((name, optional))
+    return found
 
 
 async def upgraded(settings: Settings) -> tuple[str, str | None, str]:

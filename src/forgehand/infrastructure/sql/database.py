@@ -22,6 +22,10 @@ _SESSION = {
     "application_name": "forgehand",
     # A process that is frozen in a transaction holds its locks no longer than this: others sweep on.
     "idle_in_transaction_session_timeout": "10s",
+    # Statements are planned by statistics that lag behind a queue: whatever those say, rows are looked up by
+    # index, and no plan is compiled (half a second, for statements of a few milliseconds).
+    "enable_seqscan": "off",
+    "jit": "off",
 }
 
 
@@ -117,7 +121,7 @@ def _async_url(text: str) -> URL:
 
 
 def _postgresql(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
+    return create_async_engine(
         url,
         pool_size=10,
         max_overflow=10,
@@ -125,13 +129,6 @@ def _postgresql(url: URL) -> AsyncEngine:
         pool_reset_on_return=None,  # every transaction of ours ends by its own hand
         connect_args={"timeout": 10, "server_settings": _SESSION},
     )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        # Our statements are short; where many rows are expected, compiling one would take half a second.
-        connection.run_async(lambda driver: driver.execute("SET jit = off"))
-
-    return engine
 
 
 def _sqlite(url: URL) -> AsyncEngine:

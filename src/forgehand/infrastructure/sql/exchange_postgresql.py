@@ -34,14 +34,13 @@ given AS MATERIALIZED (
       problem = g.problem, attempts = j.attempts - g.unspent, lease_id = NULL, worker_id = NULL,
       progress = CASE WHEN g.state = 'completed' THEN 100 ELSE j.progress END
   FROM given g WHERE j.id = g.job_id AND j.lease_id = g.lease_id
-  RETURNING g.lease_id, j.id, j.state
+  RETURNING j.id, j.state, g.lease_id, g.at, g.outcome, g.problem, g.kind, g.data
 ), ended AS (
-  UPDATE forgehand_attempts a SET ended_at = g.at, outcome = g.outcome, problem = g.problem
-  FROM given g JOIN settled s ON s.lease_id = g.lease_id WHERE a.lease_id = g.lease_id
+  UPDATE forgehand_attempts a SET ended_at = s.at, outcome = s.outcome, problem = s.problem
+  FROM settled s WHERE a.lease_id = s.lease_id
 ), settled_told AS (
   INSERT INTO forgehand_events (job_id, at, kind, data)
-  SELECT g.job_id, g.at, CASE WHEN s.state = 'cancelled' THEN 'cancelled' ELSE g.kind END, g.data
-  FROM given g JOIN settled s ON s.lease_id = g.lease_id
+  SELECT id, at, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE kind END, data FROM settled
 )"""
 
 # Each priority is a range of the claim index of its own, so jobs that are not due yet cost nothing.
