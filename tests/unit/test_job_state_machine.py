@@ -30,4 +30,4 @@ class SqliteMachine(JobMachine):
 
 
 def test_sqlite_does_as_the_model_whatever_is_done() -> None:
-    explore(SqliteMachine, examples=25, steps=30)
+    explore(SqliteMachine, examples=18, steps=30)
