@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import signal
-import statistics
 import subprocess
 import sys
 import sysconfig
@@ -238,22 +237,3 @@ class TestStarting:
         script = Path(sysconfig.get_path("scripts")) / "forgehand"
         said = subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
         assert said == forgehand("--version", environment={}).stdout
-
-    def test_help_takes_at_most_twice_as_long_as_importing_typer_and_a_console(self) -> None:
-        help_seconds, base = medians(["-m", "forgehand", "--help"], ["-c", "import typer, rich.console"])
-        assert help_seconds <= 2 * base
-
-    def test_importing_the_library_takes_at_most_half_longer_than_importing_pydantic(self) -> None:
-        own, base = medians(["-c", "import forgehand"], ["-c", "import pydantic"])
-        assert own <= 1.5 * base
-
-
-def medians(*commands: list[str]) -> list[float]:
-    """Wall seconds of Python commands, taken in turns so that a busy moment hits all of them."""
-    taken: list[list[float]] = [[] for _ in commands]
-    for _ in range(7):
-        for command, seconds in zip(commands, taken, strict=True):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, *command], check=True, capture_output=True)
-            seconds.append(time.perf_counter() - began)
-    return [statistics.median(seconds) for seconds in taken]
