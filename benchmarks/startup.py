@@ -1,7 +1,8 @@
 """How long a person waits before anything happens: `python benchmarks/startup.py`.
 
 Ratios of medians in one run, the commands in turn so that a busy moment hits all of them. The bars:
-`forgehand --help` at most 2 × `import typer, rich.console`; `import forgehand` at most 1.5 × `import pydantic`.
+`forgehand --help` at most twice `import typer, rich.console`; `import forgehand` at most 1.5 times
+`import pydantic`.
 """
 
 from __future__ import annotations
@@ -32,4 +33,4 @@ def medians(*commands: list[str]) -> list[float]:
 for name, command, base, bar in PAIRS:
     own, other = medians(command, ["-c", base])
     held = "held" if own <= bar * other else "MISSED"
-    print(f"{name}: {own * 1000:.0f} ms, {own / other:.2f} × `{base}` (bar {bar} ×: {held})")
+    print(f"{name}: {own * 1000:.0f} ms, {own / other:.2f} times `{base}` (bar {bar}: {held})")
