@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from forgehand.application.jobs.failed import JobFailed
 from forgehand.application.jobs.submit import Order, SubmitJob, Terms
 from forgehand.domain.jobs import Priority
 
@@ -25,21 +26,6 @@ if TYPE_CHECKING:
 _OURSELVES = "library"
 
 __all__ = ["Enlisted", "Forgehand", "JobFailed", "Order", "Priority", "Terms"]
-
-
-class JobFailed(Exception):
-    """The job did not complete. `kind` names the problem (the class of the error that ended it)."""
-
-    def __init__(self, kind: str, message: str, detail: str | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.detail = detail
-
-    @classmethod
-    def of(cls, job: Job) -> JobFailed:
-        if job.problem is not None and job.state == "failed":
-            return cls(job.problem.kind, job.problem.message, job.problem.detail)
-        return cls("JobCancelled", f"job {job.id} is {job.state}, not completed")
 
 
 class Enlisted:

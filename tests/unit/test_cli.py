@@ -538,7 +538,7 @@ class TestTheRest:
     def test_help_loads_nothing_heavy(self) -> None:
         probe = (
             "import sys; from forgehand.entrypoints.cli import main; main(['--help']);"
-            "heavy = {'rich', 'sqlalchemy', 'litestar', 'dependency_injector', 'pydantic_settings', 'httpx'};"
+            "heavy = {'pydantic', 'rich', 'sqlalchemy', 'litestar', 'dependency_injector', 'httpx'};"
             "print(*heavy & set(sys.modules), file=sys.stderr)"
         )
         ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
-from forgehand.client import JobFailed
+from forgehand.application.jobs.failed import JobFailed
 
 
 class ExitCode(IntEnum):
