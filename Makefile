@@ -24,7 +24,7 @@ check: setup ## Format, lint, types, import contracts and unit tests: under a mi
 	$(LINT) && $(BIN)/pytest -q -n 2 tests/unit
 
 test: setup ## Everything, with real PostgreSQL, Redis and git: nothing may be skipped for want of a server
-	$(LINT) && CI=true $(BIN)/pytest -q -n 2
+	$(LINT) && CI=true $(BIN)/pytest -q -n 3
 
 chaos: setup ## Kill workers, Redis and PostgreSQL under 2,000 jobs and account for each (under 8 minutes)
 	$(BIN)/python -m tests.chaos && $(BIN)/python -m tests.chaos --store sqlite --jobs 1000 --seconds 90
