@@ -7,10 +7,10 @@ LINT = $(BIN)/ruff format --check && $(BIN)/ruff check && $(BIN)/mypy && $(BIN)/
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help setup demo up check test chaos lock clean
+.PHONY: help setup demo up check test chaos bench-kernel lock clean
 
 help: ## Print this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## Make .venv with the locked dependencies (needs Python 3.11+ and git)
 
@@ -29,9 +29,13 @@ test: setup ## Everything, with real PostgreSQL, Redis and git: nothing may be s
 chaos: setup ## Kill workers, Redis and PostgreSQL under 2,000 jobs and account for each (under 8 minutes)
 	$(BIN)/python -m tests.chaos && $(BIN)/python -m tests.chaos --store sqlite --jobs 1000 --seconds 90
 
+bench-kernel: setup ## Measure the job kernel beside BullMQ, Dramatiq, Procrastinate and PgQueuer (half an hour)
+	$(BIN)/python -m benchmarks.install && $(BIN)/python -m benchmarks.kernel $(ROWS)
+
 lock: ## Recompute requirements*.lock from pyproject.toml (needs uv)
 	$(COMPILE) -o requirements.lock pyproject.toml
 	$(COMPILE) -c requirements.lock --group dev -o requirements-dev.lock pyproject.toml
+	$(COMPILE) -c requirements.lock --group bench -o requirements-bench.lock
 
 clean: ## Delete .venv and every cache
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""The same work in other job systems, each in a process of its own."""
