@@ -18,7 +18,7 @@ import psutil
 from dependency_injector import providers
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from benchmarks.asked import Asked, Took, answer, asked, timed
 from benchmarks.job_types import JOB_TYPES, Seen
@@ -28,7 +28,6 @@ from forgehand.application.ports.leases import Exchange, Leases, Wanted, Worker
 from forgehand.container import Container
 from forgehand.domain.jobs import JobState, Settlement
 from forgehand.entrypoints.worker import work
-from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.schema import upgrade
 from forgehand.infrastructure.sql.tables import attempts, events, jobs
 from forgehand.settings import Settings
@@ -134,31 +133,17 @@ async def _stored(made: Container, *, drained: bool) -> dict[str, int]:
 
 async def _serve(made: Container, seen: Seen) -> None:
     """Work on all types; to each line on stdin answer with what was used so far. Its end ends the worker."""
-    statements = _Statements(made.database())
     working = asyncio.create_task(work(made))
     while await asyncio.to_thread(sys.stdin.readline):
         used = psutil.Process().cpu_times()
         said = {
             "cpu": used.user + used.system,
             "rss": psutil.Process().memory_info().rss,
-            "statements": statements.count,
             "at": {str(job): at for job, at in zip(seen.ran, seen.at, strict=True)},
         }
         print(json.dumps(said), flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
     await working
-
-
-class _Statements:
-    """Counts what the engine sends, BEGIN and COMMIT too."""
-
-    def __init__(self, database: Database) -> None:
-        self.count = 0
-        for name in ("before_cursor_execute", "begin", "commit", "rollback"):
-            event.listen(database.engine.sync_engine, name, self._sent)
-
-    def _sent(self, *_: Any) -> None:
-        self.count += 1
 
 
 if __name__ == "__main__":

@@ -71,19 +71,21 @@ def _compared(
 def start(bench: Bench) -> Iterator[Line]:
     """A worker of a dozen types: what it uses while idle, and how soon it starts a job that is submitted."""
     database = bench.database()
+    bench.postgres.log_statements()
     with serving(bench, database, slots=20) as worker:
-        yield from _idle(bench, worker, bench.few(30))
+        yield from _idle(bench, worker, bench.few(60))
         yield from asyncio.run(_starts(bench, worker, database, bench.few(600)))
     bench.drop(database)
 
 
 def _idle(bench: Bench, worker: Serving, seconds: int) -> Iterator[Line]:
-    commands, before = bench.redis_commands(), worker.used()
+    commands, statements, before = bench.redis_commands(), bench.postgres.statements(), worker.used()
     time.sleep(seconds)
     after, commands = worker.used(), bench.redis_commands() - commands
+    statements = bench.postgres.statements() - statements
     yield at_most("idle worker of 12 types: CPU", (after.cpu - before.cpu) / seconds, 0.03, "core", 4)
     yield at_most("— Redis", commands / seconds, 100, "commands/s")
-    yield at_most("— PostgreSQL", (after.statements - before.statements) / seconds, 2, "statements/s", 2)
+    yield at_most("— PostgreSQL", statements / seconds, 2, "statements/s", 2)
 
 
 async def _starts(bench: Bench, worker: Serving, database: str, samples: int) -> list[Line]:

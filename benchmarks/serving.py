@@ -15,11 +15,10 @@ from benchmarks.systems import FORGEHAND, ROOT, Bench
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Until now: seconds of CPU, bytes of memory, SQL statements sent; and when each job began."""
+    """Until now: seconds of CPU, bytes of memory; and when each job began."""
 
     cpu: float
     rss: int
-    statements: int
     at: dict[str, float]
 
 

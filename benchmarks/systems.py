@@ -69,7 +69,7 @@ class Bench:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._postgres = self._stack.enter_context(DurablePostgres())
+        self.postgres = self._stack.enter_context(DurablePostgres())
         self._redis = self._stack.enter_context(SavingRedis())
         self.redis_url = self._redis.url
         return self
@@ -85,10 +85,10 @@ class Bench:
     def database(self) -> str:
         """A new one, and an empty Redis."""
         self._redis.flush()
-        return self._postgres.create_database()
+        return self.postgres.create_database()
 
     def drop(self, database: str) -> None:
-        self._postgres.drop_database(database)
+        self.postgres.drop_database(database)
 
     def redis_commands(self) -> int:
         with redis.Redis.from_url(self.redis_url) as client:

@@ -317,12 +317,16 @@ async def test_a_row_that_no_longer_parses_fails_alone(kernel: Kernel) -> None:
 
 async def test_no_more_jobs_run_at_once_than_there_are_slots(kernel: Kernel) -> None:
     running = most = 0
+    full = asyncio.Event()
 
     async def deed(job: JobContext, painted: int) -> int:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.01)
+        if running == 3:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0)
         running -= 1
         return painted
 

@@ -37,7 +37,7 @@ class Keeper:
     job_types: JobTypes
     control: JobControl
     clock: Clock
-    every: float = 60.0
+    every: float = 300.0
     batch: int = 500
 
     @asynccontextmanager
@@ -52,12 +52,12 @@ class Keeper:
                 await task
 
     async def run(self) -> None:
-        """Tidy up every minute until cancelled. An error of the store never ends it."""
+        """Tidy up every few minutes until cancelled. An error of the store never ends it."""
         while True:
             await asyncio.sleep(self.every)
             try:
                 gone = await self.tidy()
-            except Exception as error:  # noqa: BLE001 - tried again a minute later
+            except Exception as error:  # noqa: BLE001 - tried again the next time
                 logger.warning("old jobs could not be purged: %s", str(error) or type(error).__name__)
                 continue
             if gone:

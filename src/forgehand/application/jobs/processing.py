@@ -111,10 +111,11 @@ class ProcessJobs:
 
     async def _drive(self, limit: int, queues: Sequence[str], only: UUID | None) -> list[ProcessedJob]:
         slots = max(1, min(limit, self.concurrency))
-        allowance = _Allowance(self.leases, limit, slots)
+        allowance = _Allowance(self.leases, limit)
         pump = self.make_pump(
             leases=allowance, bell=_Deaf(self.bell), queues=queues, concurrency=slots, only=only
         )
+        allowance.at_work = lambda: pump.at_work
         pumping = asyncio.create_task(pump.run(grace=0))
         idle = asyncio.create_task(allowance.idle.wait())
         try:
@@ -158,10 +159,10 @@ class _Deaf:
 class _Allowance:
     """Leases that give out `limit` claims. `idle` is set when nothing runs and nothing more is given."""
 
-    def __init__(self, inner: Leases, limit: int, slots: int) -> None:
+    def __init__(self, inner: Leases, limit: int) -> None:
         self._inner = inner
         self._left = limit
-        self._slots = slots
+        self.at_work: Callable[[], int] = lambda: 0
         self.given: dict[UUID, Claimed] = {}
         self.settled: dict[UUID, Settlement] = {}
         self._misses = 0
@@ -183,8 +184,7 @@ class _Allowance:
         self._misses = 0
         self.settled |= {it.lease.id: it for it in settlements if it.lease.id not in exchange.lost}
         self._take(exchange.claimed)
-        # As many are wanted as there are slots free: all of them, so nothing runs.
-        if wanted is not None and len(wanted.lease_ids) == self._slots and not exchange.claimed:
+        if wanted is not None and not exchange.claimed and not self.at_work():
             self.idle.set()
         return exchange
 

@@ -158,8 +158,8 @@ class Pump:
             if self._only is None:
                 await ears.enter_async_context(self._bell.listen(self._queues.keys(), self._hear))
             while not self._stopping:
-                await self._turn()
-                await self._pause()
+                if not await self._turn():
+                    await self._pause()
             # Letting go of the bell takes its time, and the grace is running.
             await asyncio.gather(ears.aclose(), self._drain(grace))
 
@@ -179,8 +179,8 @@ class Pump:
         # Let everything that is ready now end first: one statement then settles it all.
         await asyncio.sleep(0)
 
-    async def _turn(self) -> None:
-        """Settle what is done and claim for the free slots."""
+    async def _turn(self) -> bool:
+        """Settle what is done and claim for free slots; whether there may be more to claim at once."""
         self._in_doubt = self._in_doubt or self._heart.was_silent()
         settlements, self._ended = self._ended, []
         try:
@@ -188,9 +188,8 @@ class Pump:
                 if self._in_doubt:
                     await self._look_up(settlements)
                     settlements = []
-                exchange = await self._leases.exchange(
-                    self.worker, settlements, self._wanted(), self._clock()
-                )
+                wanted = self._wanted()
+                exchange = await self._leases.exchange(self.worker, settlements, wanted, self._clock())
         except BaseException as error:
             self._ended = settlements + self._ended
             self._in_doubt = True
@@ -199,14 +198,17 @@ class Pump:
             self._misses += 1
             self._missed_at = time.monotonic()
             logger.warning("the job store failed (%s); what is done is kept", _said(error))
-            return
+            return False
         self._misses = 0
         self._take(exchange, settlements)
         if exchange.released:
             await self._release()
+        return 0 < len(exchange.claimed) == len(wanted.lease_ids) and len(self._running) < self._slots
 
     def _wanted(self) -> Wanted:
-        free = 0 if self._stopping else max(0, self._slots - len(self._running))
+        # Half of the slots at most: what one claim brings runs while the next one is under way.
+        most = 0 if self._stopping else (self._slots + 1) // 2
+        free = min(most, self._slots - len(self._running))
         busy = Counter(run.claimed.job.type for run in self._running.values())
         shares = [
             Share(queue, min(free, policy.concurrency - busy[queue]), policy.running, policy.rate)

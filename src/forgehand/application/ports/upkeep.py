@@ -35,7 +35,7 @@ class Upkeep(Protocol):
     async def sweep(self, now: datetime, lease_time: timedelta) -> Swept:
         """Rescue the jobs of workers not seen for `lease_time`: LOST, counted as an attempt.
 
-        Of several processes that sweep at once one does the work; the others return nothing done.
+        Of several processes that sweep at once one does the work; the others return nothing rescued.
         """
         ...
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -57,6 +58,16 @@ class Database:
         return self._engine
 
     @property
+    def _plain(self) -> AsyncEngine:
+        """It saves PostgreSQL the BEGIN and the COMMIT around each statement."""
+        if self._autocommit is None:
+            engine = self.engine
+            self._autocommit = (
+                engine if self.sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+            )
+        return self._autocommit
+
+    @property
     def location(self) -> str:
         """Where a person finds it: a file, or an address without its password."""
         if self.sqlite:
@@ -65,8 +76,8 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """For queries; nothing is kept."""
-        async with _translated(), self.engine.connect() as connection, _dropped_on_error(connection):
+        """For queries, each of which sees what is committed when it begins."""
+        async with _translated(), self._plain.connect() as connection, _dropped_on_error(connection):
             yield connection
 
     @asynccontextmanager
@@ -85,15 +96,22 @@ class Database:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[AsyncConnection]:
-        """For exactly one statement that writes: it saves PostgreSQL the BEGIN and the COMMIT."""
+        """For exactly one statement that writes."""
         if self.sqlite:
             async with self.write() as connection:
                 yield connection
         else:
-            if self._autocommit is None:
-                self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-            async with _translated(), self._autocommit.connect() as connection, _dropped_on_error(connection):
+            async with _translated(), self._plain.connect() as connection, _dropped_on_error(connection):
                 yield connection
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator[asyncpg.Connection]:
+        """As `statement`, on PostgreSQL alone: asyncpg's own connection.
+
+        For a statement that moves so many rows that SQLAlchemy's way there and back would be most of it.
+        """
+        async with self.statement() as connection:
+            yield (await connection.get_raw_connection()).driver_connection
 
     async def close(self) -> None:
         if self._engine is not None:
@@ -126,6 +144,7 @@ def _postgresql(url: URL) -> AsyncEngine:
         pool_size=10,
         max_overflow=10,
         pool_timeout=30,
+        pool_use_lifo=True,  # the one used last has its statements prepared
         pool_reset_on_return=None,  # every transaction of ours ends by its own hand
         connect_args={"timeout": 10, "server_settings": _SESSION},
     )
@@ -163,15 +182,23 @@ async def _dropped_on_error(connection: AsyncConnection) -> AsyncIterator[None]:
     """A connection that saw an error is not trusted again (a half-closed one fails in odd ways)."""
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, asyncpg.IntegrityConstraintViolationError):
         await connection.rollback()
         raise
     except BaseException as error:
-        if isinstance(error, DBAPIError | OSError | asyncio.CancelledError) and not _in_memory(connection):
+        if _breaks(error) and not _in_memory(connection):
             await connection.invalidate()
         else:
             await connection.rollback()
         raise
+
+
+def _breaks(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError | OSError | asyncio.CancelledError) or _of_asyncpg(error)
+
+
+def _of_asyncpg(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] == "asyncpg"
 
 
 def _in_memory(connection: AsyncConnection) -> bool:
@@ -182,7 +209,7 @@ def _in_memory(connection: AsyncConnection) -> bool:
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, asyncpg.IntegrityConstraintViolationError):
         raise
     except PoolTimeout as error:
         raise StoreUnavailable("the database has no free connection") from error
@@ -190,24 +217,39 @@ async def _translated() -> AsyncIterator[None]:
         raise _translate(error) from error
     except (OSError, sqlite3.Error) as error:
         raise StoreUnavailable(f"the database cannot be reached: {_first_line(error)}") from error
+    except asyncpg.PostgresError as error:
+        raise _by_sqlstate(error) or error from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] == "asyncpg":
+        if _of_asyncpg(error):
             raise StoreUnavailable(f"the database connection broke: {_first_line(error)}") from error
         raise
 
 
 def _translate(error: DBAPIError) -> Exception:
     text = _first_line(error.orig or error)
-    if "no such table" in text or getattr(error.orig, "sqlstate", None) == "42P01":
-        return StoreOutdated("the database lacks tables: run `forgehand db upgrade`")
+    if (known := _by_sqlstate(error.orig)) is not None:
+        return known
+    if "no such table" in text:
+        return _outdated()
     if "unable to open database file" in text or "file is not a database" in text:
         return UnusableDatabase(f"the database file cannot be used: {text}")
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return StoreUnavailable(f"the database cannot be used right now: {text}")
-    # 25006: a standby, or a server that was made read-only.
-    if str(getattr(error.orig, "sqlstate", "")).startswith(("08", "25006", "40", "53", "57")):
-        return StoreUnavailable(f"the database cannot be used right now: {text}")
     return error
+
+
+def _by_sqlstate(error: BaseException | None) -> Exception | None:
+    state = getattr(error, "sqlstate", None) or ""
+    if state == "42P01":
+        return _outdated()
+    # 25006: a standby, or a server that was made read-only.
+    if error is not None and state.startswith(("08", "25006", "40", "53", "57")):
+        return StoreUnavailable(f"the database cannot be used right now: {_first_line(error)}")
+    return None
+
+
+def _outdated() -> StoreOutdated:
+    return StoreOutdated("the database lacks tables: run `forgehand db upgrade`")
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forgehand.application.ports.leases import Share
+from forgehand.infrastructure.sql.rows import Columns
 from forgehand.infrastructure.sql.tables import attempts, jobs
 
 
@@ -18,7 +18,7 @@ from forgehand.infrastructure.sql.tables import attempts, jobs
 class Answer:
     """What an exchange came to, in rows."""
 
-    claimed: list[Row[Any]] = field(default_factory=list)
+    claimed: list[Columns] = field(default_factory=list)
     settled: set[UUID] = field(default_factory=set)
     cancelled: set[UUID] = field(default_factory=set)
     has_children: bool = False

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Row, Text, bindparam, text
+from sqlalchemy import Integer, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.types import Uuid
 
 from forgehand.application.ports.leases import Share, Wanted, Worker
 from forgehand.domain.jobs import Priority
+from forgehand.infrastructure.sql import rows
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.exchange import Answer, room_for
-from forgehand.infrastructure.sql.tables import Micros, jobs
+from forgehand.infrastructure.sql.tables import Micros, jobs, to_micros
 
 _PRIORITIES = ", ".join(f"({priority.value})" for priority in sorted(Priority, reverse=True))
 _COLUMNS = ", ".join(f"claimed.{column.name}" for column in jobs.c)
@@ -77,6 +79,7 @@ share AS MATERIALIZED (
 )"""  # noqa: S608 - nothing but our own constants
 
 _TYPES: dict[str, Any] = {
+    "given": Text,
     "now": Micros,
     "queues": ARRAY(Text),
     "slots": ARRAY(Integer),
@@ -92,8 +95,7 @@ def _bound(names: str) -> list[Any]:
     return [bindparam(name, type_=_TYPES[name]) for name in names.split()]
 
 
-_EXCHANGE = (
-    text(f"""
+_EXCHANGE = text(f"""
 WITH {_SETTLE}, {_CLAIM}, summary AS (
   SELECT (SELECT array_agg(lease_id) FROM settled) AS settled_leases,
     (SELECT array_agg(lease_id) FROM forgehand_jobs
@@ -106,14 +108,10 @@ WITH {_SETTLE}, {_CLAIM}, summary AS (
 SELECT settled_leases, cancelled_leases, has_children, due_queues, {_COLUMNS}
 FROM summary FULL JOIN claimed ON false
 """)  # noqa: S608
-    .bindparams(*_bound("now queues slots leases limited worker label only"))
-    .columns(
-        settled_leases=ARRAY(Uuid),
-        cancelled_leases=ARRAY(Uuid),
-        due_queues=ARRAY(Text),
-        **{column.name: column.type for column in jobs.c},
-    )
+_COMPILED = _EXCHANGE.bindparams(*_bound("given now queues slots leases limited worker label only")).compile(
+    dialect=dialect()  # type: ignore[no-untyped-call]
 )
+_FOR_DRIVER, _PARAMETERS = str(_COMPILED), _COMPILED.positiontup or ()
 _CLAIM_ALONE = (
     text(f"WITH {_CLAIM} SELECT {_COLUMNS} FROM claimed")  # noqa: S608
     .bindparams(*_bound("now queues slots leases worker label only"))
@@ -130,7 +128,7 @@ async def run(database: Database, worker: Worker, given: str, wanted: Wanted | N
     limited = [share for share in shares if share.limited and share.slots > 0]
     parameters = {
         "given": given,
-        "now": now,
+        "now": to_micros(now),
         "queues": [share.queue for share in free],
         "slots": [min(share.slots, len(leases)) for share in free],
         "leases": leases,
@@ -139,26 +137,27 @@ async def run(database: Database, worker: Worker, given: str, wanted: Wanted | N
         "worker": worker.id,
         "label": worker.label,
     }
-    async with database.statement() as connection:
-        found = (await connection.execute(_EXCHANGE, parameters)).all()
-    [summary] = [row for row in found if row.id is None]
+    async with database.driver() as connection:
+        found = await connection.fetch(_FOR_DRIVER, *[parameters[name] for name in _PARAMETERS])
+    [summary] = [record for record in found if record["id"] is None]
     answer = Answer(
-        [row for row in found if row.id is not None],
-        set(summary.settled_leases or ()),
-        set(summary.cancelled_leases or ()),
-        summary.has_children,
+        [rows.columns_of_driver(record) for record in found if record["id"] is not None],
+        set(summary["settled_leases"] or ()),
+        set(summary["cancelled_leases"] or ()),
+        summary["has_children"],
     )
-    due = set(summary.due_queues or ())
+    due = set(summary["due_queues"] or ())
     left = leases[len(answer.claimed) :]
     if left and due:
         shares = [share for share in limited if share.queue in due]
-        answer.claimed += await _claim_limited(database, shares, {**parameters, "leases": left}, now)
+        limits = {**parameters, "leases": left, "now": now}
+        answer.claimed += await _claim_limited(database, shares, limits, now)
     return answer
 
 
 async def _claim_limited(
     database: Database, shares: Sequence[Share], parameters: dict[str, Any], now: datetime
-) -> Sequence[Row[Any]]:
+) -> list[rows.Columns]:
     """Under the queues' locks, so that no two workers count the same room; in one order, as all do."""
     async with database.write() as connection:
         rooms: dict[str, int] = {}
@@ -171,4 +170,4 @@ async def _claim_limited(
             return []
         kept = {name: parameters[name] for name in ("now", "leases", "only", "worker", "label")}
         claim = {**kept, "queues": list(rooms), "slots": list(rooms.values())}
-        return (await connection.execute(_CLAIM_ALONE, claim)).all()
+        return [rows.columns(row) for row in await connection.execute(_CLAIM_ALONE, claim)]

@@ -14,6 +14,7 @@ from sqlalchemy.types import Uuid
 
 from forgehand.application.ports.leases import Share, Wanted, Worker
 from forgehand.domain.jobs import EventKind, JobState, Priority
+from forgehand.infrastructure.sql import rows
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.exchange import Answer, room_for
 from forgehand.infrastructure.sql.tables import attempts, dependencies, events, jobs, paused_types, to_micros
@@ -63,7 +64,7 @@ async def run(database: Database, worker: Worker, given: str, wanted: Wanted | N
         )
         answer.cancelled = set((await connection.scalars(unwanted)).all())
         if wanted:
-            answer.claimed = await _claim(connection, worker, wanted, now)
+            answer.claimed = [rows.columns(row) for row in await _claim(connection, worker, wanted, now)]
     return answer
 
 

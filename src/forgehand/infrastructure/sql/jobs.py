@@ -31,6 +31,7 @@ from forgehand.domain.jobs import Attempt, EventKind, Job, JobEvent, JobState
 from forgehand.infrastructure.sql import rows
 from forgehand.infrastructure.sql.control import matching
 from forgehand.infrastructure.sql.database import Database
+from forgehand.infrastructure.sql.submit_postgresql import is_plain, store_plain
 from forgehand.infrastructure.sql.tables import attempts, dependencies, events, idempotency_keys, jobs
 
 _KEY_LIFE = timedelta(hours=24)
@@ -58,6 +59,10 @@ class SqlJobs:
         raise StoreUnavailable("an idempotency key keeps changing hands; try again")
 
     async def _submit(self, jobs: Sequence[NewJob]) -> Sequence[Submission]:
+        if not self._database.sqlite and all(map(is_plain, jobs)):
+            now = self._clock()
+            if await store_plain(self._database, jobs, now):
+                return [Submission(_pending(job, now, 0), created=True) for job in jobs]
         async with self._database.write() as connection:
             return await submit_within(connection, jobs, self._clock(), sqlite_=self._database.sqlite)
 
@@ -240,10 +245,6 @@ def _submitted(job: NewJob, now: datetime) -> dict[str, Any]:
     return {"job_id": job.id, "at": now, "kind": EventKind.SUBMITTED.value, "data": {"by": job.submitted_by}}
 
 
-def _tags(job: NewJob) -> str:
-    return f"|{'|'.join(job.tags)}|" if job.tags else ""
-
-
 def _row(job: NewJob, now: datetime, blockers: int) -> dict[str, Any]:
     return {
         "id": job.id,
@@ -254,11 +255,11 @@ def _row(job: NewJob, now: datetime, blockers: int) -> dict[str, Any]:
         "created_at": now,
         "attempts": 0,
         "max_attempts": job.max_attempts,
-        "timeout_ms": None if job.timeout is None else round(job.timeout.total_seconds() * 1000),
+        "timeout_ms": rows.timeout_ms(job),
         "unique_key": job.unique_key,
         "submitted_by": job.submitted_by,
         "on_behalf_of": job.on_behalf_of,
-        "tags": _tags(job),
+        "tags": rows.tags_text(job),
         "blockers": blockers,
         "progress": 0,
         "schema_version": job.schema_version,

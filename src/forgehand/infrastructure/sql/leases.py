@@ -41,7 +41,7 @@ class SqlLeases:
         given = json.dumps([_given(settlement) for settlement in reversed(once.values())])
         run = exchange_sqlite.run if self._database.sqlite else exchange_postgresql.run
         answer = await run(self._database, worker, given, wanted, now)
-        claimed = [_claimed(rows.job(row)) for row in answer.claimed]
+        claimed = [_claimed(rows.job_of(row)) for row in answer.claimed]
         claimed.sort(key=lambda it: (-it.job.priority, it.job.run_at, it.job.id))
         lost = {settlement.lease.id for settlement in settlements} - answer.settled
         return Exchange(tuple(claimed), frozenset(lost), frozenset(answer.cancelled), answer.has_children)

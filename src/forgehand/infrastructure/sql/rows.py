@@ -6,12 +6,12 @@ import base64
 import binascii
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Row, and_, or_
+from sqlalchemy import Column, ColumnElement, Row, RowMapping, and_, or_
 
-from forgehand.application.ports.jobs import StoreNewer
+from forgehand.application.ports.jobs import NewJob, StoreNewer
 from forgehand.domain.jobs import (
     Attempt,
     AttemptOutcome,
@@ -22,17 +22,38 @@ from forgehand.domain.jobs import (
     Lease,
     Priority,
 )
-from forgehand.infrastructure.sql.tables import from_micros, to_micros
+from forgehand.infrastructure.sql.tables import Micros, from_micros, jobs, to_micros
+
+Columns: TypeAlias = RowMapping | dict[str, Any]
+"""A row by the names of its columns, in a third of the time of a row's attributes."""
 
 STATES = tuple(state.value for state in JobState)
 PRIORITIES = tuple(priority.value for priority in Priority)
 OUTCOMES = tuple(outcome.value for outcome in AttemptOutcome)
 KINDS = tuple(kind.value for kind in EventKind)
+_TIMES = tuple(column.name for column in jobs.c if isinstance(column.type, Micros))
 
 
 def job(row: Row[Any]) -> Job:
     """Raise StoreNewer for a row with words that this version does not know."""
-    it = row._mapping  # noqa: SLF001 - public by its documentation, and a third of the time of attributes
+    return job_of(columns(row))
+
+
+def columns(row: Row[Any]) -> Columns:
+    return row._mapping  # noqa: SLF001 - public by its documentation
+
+
+def columns_of_driver(record: Mapping[str, Any]) -> Columns:
+    """Of a job's row from `Database.driver`."""
+    it = dict(record)
+    for name in _TIMES:
+        if it[name] is not None:
+            it[name] = from_micros(it[name])
+    return it
+
+
+def job_of(it: Columns) -> Job:
+    """As `job`."""
     if it["state"] not in STATES or it["priority"] not in PRIORITIES:
         raise StoreNewer(f"job {it['id']} was written by a newer version of Forgehand: upgrade this one")
     lease = None
@@ -64,6 +85,15 @@ def job(row: Row[Any]) -> Job:
         result=it["result"],
         problem=problem(it["problem"]),
     )
+
+
+def tags_text(job: NewJob) -> str:
+    """Tags as they are stored: each between bars, so that one is found by its whole."""
+    return f"|{'|'.join(job.tags)}|" if job.tags else ""
+
+
+def timeout_ms(job: NewJob) -> int | None:
+    return None if job.timeout is None else round(job.timeout.total_seconds() * 1000)
 
 
 def attempt(row: Row[Any]) -> Attempt:

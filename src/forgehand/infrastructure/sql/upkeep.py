@@ -7,7 +7,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +34,8 @@ from forgehand.infrastructure.sql.tables import attempts, dependencies, events, 
 _LOST = JobProblem("WorkerLost", "the worker that ran this attempt was not seen any more")
 _PARENT_FAILED = JobProblem("ParentFailed", "a job that this one waited for failed or was cancelled")
 _SWEEP_LOCK = 0x73776565  # "swee": the sweeping process of a PostgreSQL database
+_READY = text("state = 'pending' AND blockers = 0")
+_WAITING = text("state = 'pending' AND blockers > 0")
 _ENDED_BADLY = (JobState.FAILED.value, JobState.CANCELLED.value)
 
 
@@ -51,11 +66,22 @@ class SqlUpkeep:
         return frozenset(queues - {""})
 
     async def sweep(self, now: datetime, lease_time: timedelta) -> Swept:
+        # Mostly there is nothing to do: looking costs one statement and locks nobody out.
+        chores = exists().where(_astray(now, lease_time))
+        async with self._database.read() as connection:
+            waiting = select(jobs.c.id).where(_WAITING).exists()
+            busy = await connection.scalar(select(or_(chores, _orphaned(now, lease_time).exists(), waiting)))
+        lost = await self._tidy(now, lease_time) if busy else 0
+        due = select(jobs.c.type).where(_READY, jobs.c.run_at <= now).distinct()
+        async with self._database.read() as connection:
+            return Swept(lost, frozenset((await connection.scalars(due)).all()))
+
+    async def _tidy(self, now: datetime, lease_time: timedelta) -> int:
         async with self._database.write() as connection:
             if not self._database.sqlite and not await connection.scalar(
                 select(func.pg_try_advisory_xact_lock(_SWEEP_LOCK))
             ):
-                return Swept()
+                return 0
             # A beat from far ahead was stamped before the clock was put back: it counts as one of now.
             ahead = workers.c.seen_at > now + lease_time
             await connection.execute(update(workers).where(ahead).values(seen_at=now))
@@ -63,23 +89,24 @@ class SqlUpkeep:
             await connection.execute(delete(workers).where(workers.c.seen_at < now - 10 * lease_time))
             while await _release(connection, now):
                 pass
-            due = (
-                await connection.scalars(
-                    select(jobs.c.type)
-                    .where(text("state = 'pending' AND blockers = 0"), jobs.c.run_at <= now)
-                    .distinct()
-                )
-            ).all()
-        return Swept(lost, frozenset(due))
+            return lost
+
+
+def _astray(now: datetime, lease_time: timedelta) -> ColumnElement[bool]:
+    """Workers whose last beat is ahead of all clocks, or long ago."""
+    return or_(workers.c.seen_at > now + lease_time, workers.c.seen_at < now - 10 * lease_time)
+
+
+def _orphaned(now: datetime, lease_time: timedelta) -> Select[Any]:
+    """The running jobs of workers that were not seen for so long."""
+    alive = exists().where(workers.c.id == jobs.c.worker_id, workers.c.seen_at >= now - lease_time)
+    return select(jobs.c.id, jobs.c.lease_id, jobs.c.attempts, jobs.c.max_attempts, jobs.c.cancel_at).where(
+        text("state = 'running'"), ~alive
+    )
 
 
 async def _rescue(connection: AsyncConnection, now: datetime, lease_time: timedelta) -> int:
-    alive = exists().where(workers.c.id == jobs.c.worker_id, workers.c.seen_at >= now - lease_time)
-    orphaned = (
-        select(jobs.c.id, jobs.c.lease_id, jobs.c.attempts, jobs.c.max_attempts, jobs.c.cancel_at)
-        .where(text("state = 'running'"), ~alive)
-        .with_for_update(skip_locked=True)
-    )
+    orphaned = _orphaned(now, lease_time).with_for_update(skip_locked=True)
     lost = (await connection.execute(orphaned)).all()
     if not lost:
         return 0
@@ -145,6 +172,8 @@ async def _release(connection: AsyncConnection, now: datetime) -> set[str]:
     ).subquery()
     changed = select(waiting).where((waiting.c.failing > 0) | (waiting.c.left < waiting.c.blockers))
     found = (await connection.execute(changed)).all()
+    if not found:
+        return set()
     # In one order, so that several processes that release at once wait for each other in turn.
     mine = select(jobs.c.id).where(jobs.c.id.in_([row.id for row in found])).order_by(jobs.c.id)
     await connection.execute(mine.with_for_update())
