@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import TextClause, TextualSelect
+from types import ModuleType
 
 from forgehand.infrastructure.sql import exchange_postgresql, exchange_sqlite
 
 
 def break_fence() -> None:
     """In this process, let whoever ran a job settle it, whether or not the lease is still its own."""
-    _cut(exchange_postgresql._EXCHANGE, "WHERE j.id = g.job_id AND j.lease_id = g.lease_id")
+    _cut(exchange_postgresql, "_FOR_DRIVER", "WHERE j.id = g.job_id AND j.lease_id = g.lease_id")
     _cut(
-        exchange_sqlite._HELD,
+        exchange_sqlite,
+        "_HELD",
         "json_extract(g.value, '$.job_id') AND j.lease_id = json_extract(g.value, '$.lease_id')",
     )
 
 
-def _cut(statement: TextClause | TextualSelect, fenced: str) -> None:
-    clause = statement.element if isinstance(statement, TextualSelect) else statement
-    if not isinstance(clause, TextClause) or clause.text.count(fenced) != 1:
+def _cut(module: ModuleType, name: str, fenced: str) -> None:
+    statement: str = getattr(module, name)
+    if statement.count(fenced) != 1:
         raise AssertionError("the fence is not where it was: it cannot be broken here")
-    clause.text = clause.text.replace(fenced, fenced.partition(" AND ")[0])
+    setattr(module, name, statement.replace(fenced, fenced.partition(" AND ")[0]))

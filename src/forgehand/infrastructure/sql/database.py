@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # asyncpg ships no types
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, make_url
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from forgehand.application.ports.failures import Permanent
 from forgehand.application.ports.jobs import StoreOutdated, StoreUnavailable
 
+T = TypeVar("T")
 _BUSY_MS = 10_000
 _SESSION = {
     "application_name": "forgehand",
@@ -112,6 +113,16 @@ class Database:
         """
         async with self.statement() as connection:
             yield (await connection.get_raw_connection()).driver_connection
+
+    async def write_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """As `write`, on SQLite alone: `work` does all of it in one visit to the connection's thread.
+
+        Each statement that is awaited costs such a visit, which takes longer than the statement.
+        """
+        async with self.write() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            done: T = await driver._execute(work, driver._conn)  # noqa: SLF001 - all else is made of it
+            return done
 
     async def close(self) -> None:
         if self._engine is not None:
@@ -214,42 +225,34 @@ async def _translated() -> AsyncIterator[None]:
     except PoolTimeout as error:
         raise StoreUnavailable("the database has no free connection") from error
     except DBAPIError as error:
-        raise _translate(error) from error
-    except (OSError, sqlite3.Error) as error:
-        raise StoreUnavailable(f"the database cannot be reached: {_first_line(error)}") from error
+        unusable = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        raise _known(error.orig or error) or (_unavailable(error.orig) if unusable else error) from error
     except asyncpg.PostgresError as error:
-        raise _by_sqlstate(error) or error from error
+        raise _known(error) or error from error
+    except (OSError, sqlite3.Error) as error:
+        raise _known(error) or _unavailable(error) from error
     except Exception as error:
         if _of_asyncpg(error):
-            raise StoreUnavailable(f"the database connection broke: {_first_line(error)}") from error
+            raise _unavailable(error) from error
         raise
 
 
-def _translate(error: DBAPIError) -> Exception:
-    text = _first_line(error.orig or error)
-    if (known := _by_sqlstate(error.orig)) is not None:
-        return known
-    if "no such table" in text:
-        return _outdated()
+def _known(error: BaseException) -> Exception | None:
+    """What a driver's error is to us, by its code or, on SQLite, by its words."""
+    text, state = _first_line(error), getattr(error, "sqlstate", None) or ""
+    if "no such table" in text or state == "42P01":
+        return StoreOutdated("the database lacks tables: run `forgehand db upgrade`")
     if "unable to open database file" in text or "file is not a database" in text:
         return UnusableDatabase(f"the database file cannot be used: {text}")
-    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
-        return StoreUnavailable(f"the database cannot be used right now: {text}")
-    return error
-
-
-def _by_sqlstate(error: BaseException | None) -> Exception | None:
-    state = getattr(error, "sqlstate", None) or ""
-    if state == "42P01":
-        return _outdated()
     # 25006: a standby, or a server that was made read-only.
-    if error is not None and state.startswith(("08", "25006", "40", "53", "57")):
-        return StoreUnavailable(f"the database cannot be used right now: {_first_line(error)}")
+    if state.startswith(("08", "25006", "40", "53", "57")):
+        return _unavailable(error)
     return None
 
 
-def _outdated() -> StoreOutdated:
-    return StoreOutdated("the database lacks tables: run `forgehand db upgrade`")
+def _unavailable(error: BaseException | None) -> StoreUnavailable:
+    said = "" if error is None else f": {_first_line(error)}"
+    return StoreUnavailable(f"the database cannot be used right now{said}")
 
 
 def _first_line(error: BaseException) -> str:

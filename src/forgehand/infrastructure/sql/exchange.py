@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
-
-from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forgehand.application.ports.leases import Share
 from forgehand.infrastructure.sql.rows import Columns
-from forgehand.infrastructure.sql.tables import attempts, jobs
+from forgehand.infrastructure.sql.tables import to_micros
 
 
 @dataclass(slots=True)
@@ -24,18 +23,26 @@ class Answer:
     has_children: bool = False
 
 
-async def room_for(connection: AsyncConnection, share: Share, now: datetime) -> int:
-    """How many jobs of a limited queue may start now. Exact only while its other claimers wait."""
-    room = share.slots
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """At most `most` of what the query `count` counts. Exact only while other claimers wait."""
+
+    most: int
+    count: str
+    parameters: dict[str, Any]
+
+
+_RUNNING = "SELECT count(*) FROM forgehand_jobs WHERE type = :queue AND state = 'running'"
+# Starts from far ahead were stamped before the clock was put back: they hold up nothing.
+_STARTED = """
+SELECT count(*) FROM forgehand_attempts WHERE type = :queue AND started_at > :since AND started_at <= :until
+"""
+
+
+def bounds(share: Share, now: datetime) -> Iterator[Bound]:
+    """What a limited queue is limited by."""
     if share.running is not None:
-        running = select(func.count()).where(jobs.c.type == share.queue, text("state = 'running'"))
-        room = min(room, share.running - (await connection.scalar(running) or 0))
+        yield Bound(share.running, _RUNNING, {"queue": share.queue})
     if share.rate is not None:
-        # Starts from far ahead were stamped before the clock was put back: they hold up nothing.
-        started = select(func.count()).where(
-            attempts.c.type == share.queue,
-            attempts.c.started_at > now - share.rate.per,
-            attempts.c.started_at <= now + share.rate.per,
-        )
-        room = min(room, share.rate.starts - (await connection.scalar(started) or 0))
-    return room
+        window = {"since": to_micros(now - share.rate.per), "until": to_micros(now + share.rate.per)}
+        yield Bound(share.rate.starts, _STARTED, {"queue": share.queue, **window})

@@ -15,7 +15,7 @@ from forgehand.application.ports.leases import Share, Wanted, Worker
 from forgehand.domain.jobs import Priority
 from forgehand.infrastructure.sql import rows
 from forgehand.infrastructure.sql.database import Database
-from forgehand.infrastructure.sql.exchange import Answer, room_for
+from forgehand.infrastructure.sql.exchange import Answer, bounds
 from forgehand.infrastructure.sql.tables import Micros, jobs, to_micros
 
 _PRIORITIES = ", ".join(f"({priority.value})" for priority in sorted(Priority, reverse=True))
@@ -163,7 +163,10 @@ async def _claim_limited(
         rooms: dict[str, int] = {}
         for share in sorted(shares, key=lambda share: share.queue):
             await connection.execute(_LOCK, {"space": _LIMIT_LOCK, "queue": share.queue})
-            room = min(len(parameters["leases"]), await room_for(connection, share, now))
+            room = min(len(parameters["leases"]), share.slots)
+            for bound in bounds(share, now):
+                taken = await connection.scalar(text(bound.count), bound.parameters)
+                room = min(room, bound.most - (taken or 0))
             if room > 0:
                 rooms[share.queue] = room
         if not rooms:

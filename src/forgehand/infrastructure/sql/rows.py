@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Row, RowMapping, and_, or_
+from sqlalchemy import JSON, Column, ColumnElement, Row, RowMapping, Uuid, and_, or_
 
 from forgehand.application.ports.jobs import NewJob, StoreNewer
 from forgehand.domain.jobs import (
@@ -31,6 +32,12 @@ STATES = tuple(state.value for state in JobState)
 PRIORITIES = tuple(priority.value for priority in Priority)
 OUTCOMES = tuple(outcome.value for outcome in AttemptOutcome)
 KINDS = tuple(kind.value for kind in EventKind)
+_ON_SQLITE: Sequence[tuple[str, Callable[[Any], Any]]] = [
+    (column.name, read)
+    for column in jobs.c
+    for kind, read in ((Micros, from_micros), (Uuid, UUID), (JSON, json.loads))
+    if isinstance(column.type, kind)
+]
 _TIMES = tuple(column.name for column in jobs.c if isinstance(column.type, Micros))
 
 
@@ -49,6 +56,15 @@ def columns_of_driver(record: Mapping[str, Any]) -> Columns:
     for name in _TIMES:
         if it[name] is not None:
             it[name] = from_micros(it[name])
+    return it
+
+
+def columns_of_sqlite(record: Mapping[str, Any]) -> Columns:
+    """Of a job's row from `Database.write_at_once`."""
+    it = dict(record)
+    for name, read in _ON_SQLITE:
+        if it[name] is not None:
+            it[name] = read(it[name])
     return it
 
 
