@@ -18,7 +18,7 @@ from tests.chaos.storm import Weather, ride
 
 def main() -> int:
     asked = _asked()
-    weather = Weather(asked.jobs, asked.seconds, asked.kills, asked.seed)
+    weather = Weather(asked.jobs, asked.seconds, asked.kills, asked.freezes, asked.seed)
     crew = Crew(asked.workers, asked.slots, asked.lease, break_fence=asked.break_fence)
     folder = Path(tempfile.mkdtemp(prefix="forgehand-chaos-"))
     began = time.monotonic()
@@ -48,6 +48,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--store", choices=["postgresql", "sqlite"], default="postgresql")
     parser.add_argument("--seconds", type=float, default=150, help="how long the storm lasts")
     parser.add_argument("--kills", type=int, default=36, help="SIGKILLs; the other blows go with it")
+    parser.add_argument("--freezes", type=int, default=12, help="SIGSTOPs for longer than a lease")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lease", type=float, default=2.5)
     parser.add_argument("--workers", type=int, default=4)

@@ -26,6 +26,7 @@ class Weather:
     jobs: int
     seconds: float
     kills: int
+    freezes: int
     seed: int
     patience: float = 30.0
 
@@ -73,7 +74,7 @@ async def _cancel(stage: Stage, job: Planned) -> None:
 
 async def _strike(weather: Weather, stage: Stage, standing: Servers, chance: random.Random) -> None:
     """Every blow of the deck, in an order and at times by the seed."""
-    deck = _deck(weather.kills, stage.crew.lease, stage.fleet, standing, chance)
+    deck = _deck(weather, stage.crew.lease, stage.fleet, standing, chance)
     began = time.monotonic()
     times = sorted(chance.uniform(0.02, 1.0) * weather.seconds for _ in deck)
     respite = weather.seconds / len(deck) / 2  # on a slow machine, too, there is some work between blows
@@ -82,12 +83,14 @@ async def _strike(weather: Weather, stage: Stage, standing: Servers, chance: ran
         await blow()
 
 
-def _deck(kills: int, lease: float, fleet: Fleet, standing: Servers, chance: random.Random) -> list[Blow]:
-    few, fewer = max(1, kills // 10), max(1, kills // 16)
+def _deck(
+    weather: Weather, lease: float, fleet: Fleet, standing: Servers, chance: random.Random
+) -> list[Blow]:
+    few, fewer = max(1, weather.kills // 10), max(1, weather.kills // 16)
     deck: list[Blow] = []
-    deck += [fleet.kill] * kills + [fleet.ask_to_end] * few
+    deck += [fleet.kill] * weather.kills + [fleet.ask_to_end] * few
     if standing.postgres is not None:
-        deck += [partial(fleet.freeze, lease * chance.uniform(1.4, 2.6)) for _ in range(max(2, kills // 3))]
+        deck += [partial(fleet.freeze, lease * chance.uniform(1.4, 2.6)) for _ in range(weather.freezes)]
         deck += [standing.flush_redis] * few + [standing.cut_connections] * few
         deck += [partial(standing.kill_redis, chance.uniform(0, 3)) for _ in range(few)]
         for how in ("fast", "immediate", "killed"):

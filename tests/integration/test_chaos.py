@@ -13,9 +13,9 @@ from tests.services import Postgres, Redis
 
 ROOT = Path(__file__).parents[2]
 RUNS = {
-    "postgresql": "--jobs 90 --seconds 6 --kills 4",
+    "postgresql": "--jobs 90 --seconds 6 --kills 4 --freezes 2",
     "sqlite": "--store sqlite --jobs 60 --seconds 5 --kills 3",
-    "broken": "--jobs 80 --seconds 6 --kills 1 --break-fence",
+    "broken": "--jobs 300 --seconds 12 --kills 1 --freezes 9 --slots 8 --break-fence",
 }
 
 
