@@ -114,6 +114,12 @@ async def fork(request: OrdealRequest) -> None:
     await asyncio.sleep(request.seconds)
 
 
+async def fork_below(request: OrdealRequest) -> None:
+    """The same, from tasks that the job started."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(fork(request))
+
+
 async def leave(request: OrdealRequest) -> None:
     sys.exit(3)
 
@@ -139,6 +145,7 @@ WAYS: dict[str, Callable[[OrdealRequest], Awaitable[None]]] = {
         block_once,
         thread,
         fork,
+        fork_below,
         leave,
         cancel_itself,
         die,

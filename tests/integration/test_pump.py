@@ -15,9 +15,10 @@ import pytest
 from forgehand.application.clock import utc_now
 from forgehand.application.jobs.context import JobContext
 from forgehand.application.jobs.job_type import JobTypes
-from forgehand.application.jobs.pump import CLEAN_UP, LAST_WORDS, Pump
+from forgehand.application.jobs.pump import LAST_WORDS, Pump
 from forgehand.application.jobs.running import RunJob
 from forgehand.application.jobs.submit import SubmitJob
+from forgehand.application.jobs.time_limit import CLEAN_UP
 from forgehand.application.ports.jobs import Jobs, StoreUnavailable
 from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
 from forgehand.application.redaction import Redactor

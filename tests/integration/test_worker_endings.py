@@ -270,9 +270,10 @@ async def test_the_job_of_a_blocked_worker_is_rescued_and_its_late_outcome_refus
     assert (await yard.ended(again)).state is JobState.COMPLETED
 
 
-async def test_a_copy_that_a_job_forks_never_becomes_a_second_worker(yard: Yard) -> None:
+@pytest.mark.parametrize("way", ["fork", "fork_below"])
+async def test_a_copy_that_a_job_forks_never_becomes_a_second_worker(yard: Yard, way: str) -> None:
     worker = yard.worker()
-    [id_] = await yard.submit("fork", seconds=1)
+    [id_] = await yard.submit(way, seconds=1)
     assert (await yard.ended(id_)).result == {"pid": worker.pid}
     assert await yard.attempts(id_) == [AttemptOutcome.COMPLETED]
     assert lines(yard.ledger, "end 1") == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import types
-from collections.abc import Coroutine, Generator
-from functools import partial
+from collections.abc import Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,25 +14,60 @@ T = TypeVar("T")
 STRAYED = 70
 """The exit code of a forked copy that would have gone on as a second worker."""
 
+_in_a_job = ContextVar("_in_a_job", default=False)
 
-@types.coroutine
-def in_this_process(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Await `work`. A process that it forks ends where it would come back to the event loop."""
-    home = os.getpid()
-    step = partial(work.send, None)
-    while True:
+
+class InThisProcess(Coroutine[Any, Any, T]):
+    """`work`, in this process alone: one that it forks ends where it would come back to the event loop."""
+
+    __slots__ = ("_home", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self._work = work
+        self._home = os.getpid()
+
+    def send(self, value: Any, /) -> Any:
         try:
-            awaited = step()
-        except StopIteration as done:
-            result: T = done.value
-            return result
+            return self._work.send(value)
         finally:
-            if os.getpid() != home:
-                os._exit(STRAYED)
+            self._end_if_forked()
+
+    def throw(self, *error: Any) -> Any:
         try:
-            step = partial(work.send, (yield awaited))
-        except GeneratorExit:
-            work.close()
-            raise
-        except BaseException as error:  # noqa: BLE001 - cancellation and all else is the work's to hear
-            step = partial(work.throw, error)
+            return self._work.throw(*error)
+        finally:
+            self._end_if_forked()
+
+    def close(self) -> None:
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._work.__await__()
+
+    def _end_if_forked(self) -> None:
+        if os.getpid() != self._home:
+            os._exit(STRAYED)
+
+
+def now_in_a_job() -> None:
+    """What this task starts from here on belongs to a job."""
+    _in_a_job.set(True)
+
+
+@contextmanager
+def tasks_of_jobs_watched() -> Iterator[None]:
+    """While open, the tasks that jobs start on this loop run InThisProcess, too."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+
+    def make(loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Future[Any]:
+        if _in_a_job.get():
+            work = InThisProcess(work)
+        return asyncio.Task(work, loop=loop, **how) if before is None else before(loop, work, **how)
+
+    loop.set_task_factory(make)
+    try:
+        yield
+    finally:
+        if loop.get_task_factory() is make:
+            loop.set_task_factory(before)

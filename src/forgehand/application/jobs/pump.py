@@ -14,11 +14,12 @@ from typing import Any
 from uuid import UUID
 
 from forgehand.application.clock import Clock, new_id
-from forgehand.application.jobs.forks import in_this_process
+from forgehand.application.jobs.forks import InThisProcess, now_in_a_job, tasks_of_jobs_watched
 from forgehand.application.jobs.heart import Heart, OpenUpkeep, Watch
 from forgehand.application.jobs.job_type import Policy
 from forgehand.application.jobs.patience import Patience
 from forgehand.application.jobs.running import RunJob
+from forgehand.application.jobs.time_limit import CLEAN_UP
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
 from forgehand.application.ports.upkeep import Upkeep
@@ -31,8 +32,6 @@ _POLL_AT_WORK = 1.0  # a running job that somebody cancels is told within this
 _LONGEST_BACKOFF = 5.0
 _LAST_TRIES = 0.2
 _WATCH = Watch()
-CLEAN_UP = 3.5
-"""Seconds that a job has to end after it was cancelled, before it is cancelled again or left alone."""
 LAST_WORDS = 4.5
 """Seconds that `run` may take beyond its grace."""
 
@@ -122,6 +121,7 @@ class Pump:
         self._pumping = asyncio.current_task()
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(tasks_of_jobs_watched())
                 sweeping = asyncio.create_task(self._keep_sweeping())
                 stack.push_async_callback(_end, sweeping)
                 await self._register()
@@ -266,12 +266,13 @@ class Pump:
         if self._stopping:
             self._ended.append(claimed.hand_back(self._clock()))
             return
-        task = asyncio.create_task(self._attempt(claimed), name=f"job {claimed.job.id}")
+        task = asyncio.create_task(InThisProcess(self._attempt(claimed)), name=f"job {claimed.job.id}")
         run = self._running[claimed.lease.id] = _Run(claimed, task)
         task.add_done_callback(lambda _: self._finish(run))
 
     async def _attempt(self, claimed: Claimed) -> Settlement | None:
-        return await in_this_process(self._run_job.run(claimed))
+        now_in_a_job()
+        return await self._run_job.run(claimed)
 
     def _finish(self, run: _Run) -> None:
         del self._running[run.claimed.lease.id]

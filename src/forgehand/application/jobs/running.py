@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from forgehand.application.jobs.payload import (
     stored,
 )
 from forgehand.application.jobs.recording import LogLines, Pace, log_line, progress_line
+from forgehand.application.jobs.time_limit import TimeLimit
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.leases import LeaseLost, Leases
 from forgehand.application.redaction import Redactor
@@ -34,10 +34,6 @@ from forgehand.domain.usage import Usage
 T = TypeVar("T")
 _LONGEST_MESSAGE = 2_000
 _LONGEST_DETAIL = 8_000
-
-
-class TimeLimitExceeded(Transient):
-    """The attempt took longer than its job type allows."""
 
 
 class ResultTooLarge(Permanent):
@@ -94,16 +90,11 @@ class RunJob:
         request = _request(job_type, claimed.job)
         limit = claimed.job.timeout or job_type.policy.timeout
         context = LeasedContext(claimed, self.leases, self.clock, self.redact, self.clock() + limit)
-        timer = asyncio.timeout(limit.total_seconds())
         try:
-            async with timer:
+            async with TimeLimit(limit):
                 result = await self.build(job_type.use_case).execute(request, context)
         except (SystemExit, KeyboardInterrupt) as error:
             raise RuntimeError(f"the job tried to end its worker: {error!r}") from error
-        except TimeoutError as error:
-            if not timer.expired():
-                raise
-            raise TimeLimitExceeded(f"the attempt took longer than {limit.total_seconds():g} s") from error
         finally:
             await context.close()
         try:
