@@ -256,6 +256,8 @@ def _process_jobs(
     open_upkeep: OpenUpkeep | None,
     bell: Bell,
     clock: Clock,
+    scheduler: Scheduler,
+    keeper: Keeper,
     settings: Settings,
 ) -> ProcessJobs:
     def make_pump(
@@ -265,7 +267,9 @@ def _process_jobs(
         return _pump(*parts, queues=tuple(queues), only=only, concurrency=concurrency)
 
     lease_time = timedelta(seconds=settings.lease_seconds)
-    return ProcessJobs(jobs, leases, upkeep, bell, clock, lease_time, settings.concurrency, make_pump)
+    return ProcessJobs(
+        jobs, leases, upkeep, bell, clock, scheduler, keeper, lease_time, settings.concurrency, make_pump
+    )
 
 
 def _operate_jobs(jobs: Jobs, control: JobControl, upkeep: Upkeep, bell: Bell, clock: Clock) -> OperateJobs:
@@ -333,14 +337,14 @@ class Container(containers.DeclarativeContainer):
     submit_job = providers.Singleton(_submit_job, job_types, jobs, bell, clock)
     keep_schedules = providers.Singleton(_keep_schedules, schedules, submit_job, clock)
     scheduler = providers.Singleton(_scheduler, due_schedules, submit_job, clock)
+    keeper = providers.Singleton(_keeper, job_types, control, clock)
     run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor, jitter)
     pump = providers.Factory(_pump, run_job, leases, upkeep, open_upkeep, bell, clock, settings)
     run_now = providers.Singleton(_run_now, jobs, pump.provider)
     process_jobs = providers.Singleton(
-        _process_jobs, jobs, run_job, leases, upkeep, open_upkeep, bell, clock, settings
+        _process_jobs, jobs, run_job, leases, upkeep, open_upkeep, bell, clock, scheduler, keeper, settings
     )
     operate_jobs = providers.Singleton(_operate_jobs, jobs, control, upkeep, bell, clock)
-    keeper = providers.Singleton(_keeper, job_types, control, clock)
     watching = providers.Factory(_watching, jobs)
 
 

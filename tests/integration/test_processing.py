@@ -13,15 +13,20 @@ import pytest
 from forgehand import Forgehand
 from forgehand.application.clock import utc_now
 from forgehand.application.jobs.job_type import UnknownJobType
+from forgehand.application.jobs.keeping import Keeper
 from forgehand.application.jobs.processing import ProcessJobs
 from forgehand.application.jobs.pump import Pump
+from forgehand.application.jobs.scheduling import Definition, KeepSchedules, Scheduler
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.jobs import JobNotFound, StoreUnavailable
 from forgehand.application.ports.leases import Leases, Share, Wanted, Worker
 from forgehand.domain.errors import DomainError
 from forgehand.domain.jobs import JobState
+from forgehand.infrastructure.cron import read_timing
 from forgehand.infrastructure.sql.control import SqlJobControl
+from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.jobs import SqlJobs
+from forgehand.infrastructure.sql.schedules import SqlSchedules
 from tests.job_types import paint_type
 from tests.unit.test_kernel import Flaky, Kernel, failing, holding, kernel_of
 
@@ -42,10 +47,17 @@ def processing(kernel: Kernel, concurrency: int = 5) -> ProcessJobs:
         kernel.upkeep,
         kernel.bell,
         kernel.now,
+        Scheduler(SqlSchedules(database(kernel)), kernel.submit_job, read_timing, kernel.now),
+        Keeper(kernel.types, SqlJobControl(database(kernel)), kernel.now),
         timedelta(seconds=30),
         concurrency,
         make_pump,
     )
+
+
+def database(kernel: Kernel) -> Database:
+    assert isinstance(kernel.jobs, SqlJobs)
+    return kernel.jobs._database
 
 
 @pytest.fixture
@@ -120,7 +132,7 @@ async def test_a_job_that_is_not_due_is_left_and_why_is_told(kernel: Kernel) -> 
 async def test_a_paused_type_is_not_processed(kernel: Kernel) -> None:
     assert isinstance(kernel.jobs, SqlJobs)
     job_id = await kernel.submit()
-    await SqlJobControl(kernel.jobs._database).pause("paint", utc_now())
+    await SqlJobControl(database(kernel)).pause("paint", utc_now())
     assert (await processing(kernel).due(5, ["paint"])).processed == 0
     assert "paused" in (await processing(kernel).one(job_id)).message
 
@@ -159,6 +171,19 @@ async def test_a_bad_line_costs_no_job_and_no_more_than_the_limit(kernel: Kernel
     kernel.leases = Flaky(kernel.leases, faults)
     done = await processing(kernel, concurrency=2).due(4, ["paint"])
     assert (done.processed, done.failed, len({it.id for it in done.jobs})) == (4, 0, 4)
+
+
+async def test_what_is_due_by_a_schedule_is_done_and_what_is_old_goes(kernel: Kernel) -> None:
+    old = await kernel.submit()
+    assert (await processing(kernel).due(10, ["paint"])).processed == 1
+    schedules = KeepSchedules(SqlSchedules(database(kernel)), kernel.submit_job, read_timing, kernel.now)
+    await schedules.define(Definition("hourly", "paint", {"walls": 1}, "every 1h"), by="ada")
+    kernel.now = lambda: utc_now() + timedelta(days=2)
+    done = await processing(kernel).due(10, ["paint"])
+    assert (done.processed, done.failed) == (1, 0)
+    assert done.jobs[0].id != old
+    with pytest.raises(JobNotFound):
+        await kernel.jobs.get(old)
 
 
 async def test_a_store_that_stays_away_is_told(kernel: Kernel) -> None:

@@ -8,18 +8,21 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
 import psutil
 import pytest
+from sqlalchemy import update
 
 from forgehand.application.clock import utc_now
 from forgehand.application.jobs.submit import Order
 from forgehand.application.ports.jobs import JobFilter
 from forgehand.container import Container, opened
 from forgehand.domain.jobs import Attempt, AttemptOutcome, Job, JobState
+from forgehand.infrastructure.sql.tables import jobs
 from forgehand.settings import load
 from tests.fakes.worker_main import MODULE, lines, with_ordeals
 from tests.processes import Running, forgehand, several
@@ -297,3 +300,20 @@ async def test_what_a_job_does_to_its_own_task_costs_its_attempts_and_no_other_j
     assert job.problem.kind == kind
     assert (await yard.ended(beside)).attempts == 1
     assert worker.process.poll() is None
+
+
+async def test_a_worker_keeps_house_too(yard: Yard) -> None:
+    yard.worker()
+    old, new = await yard.submit("wait", 2, seconds=0)
+    for id_ in (old, new):
+        await yard.ended(id_)
+    long_ago = utc_now() - timedelta(days=3)
+    async with yard.container.database().write() as connection:
+        await connection.execute(update(jobs).where(jobs.c.id == old).values(finished_at=long_ago))
+    yard.worker()
+
+    async def purged() -> bool | None:
+        page = await yard.container.jobs().page(JobFilter(ids=[old, new]))
+        return [job.id for job in page.items] == [new] or None
+
+    await until(purged, "that the old job, and no other, is purged")

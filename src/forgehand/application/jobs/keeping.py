@@ -52,16 +52,20 @@ class Keeper:
                 await task
 
     async def run(self) -> None:
-        """Tidy up every few minutes until cancelled. An error of the store never ends it."""
+        """Tidy up now and every few minutes until cancelled."""
         while True:
+            await self.tidy_if_possible()
             await asyncio.sleep(self.every)
-            try:
-                gone = await self.tidy()
-            except Exception as error:  # noqa: BLE001 - tried again the next time
-                logger.warning("old jobs could not be purged: %s", str(error) or type(error).__name__)
-                continue
-            if gone:
-                logger.info("purged %d ended jobs", gone)
+
+    async def tidy_if_possible(self) -> None:
+        """As `tidy`. An error of the store is logged: there is a next time."""
+        try:
+            gone = await self.tidy()
+        except Exception as error:  # noqa: BLE001 - whatever the store does
+            logger.warning("old jobs could not be purged: %s", str(error) or type(error).__name__)
+            return
+        if gone:
+            logger.info("purged %d ended jobs", gone)
 
     async def tidy(self) -> int:
         """Purge all that may go now; how many went."""

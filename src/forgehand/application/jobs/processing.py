@@ -11,7 +11,9 @@ from typing import Protocol
 from uuid import UUID
 
 from forgehand.application.clock import Clock
+from forgehand.application.jobs.keeping import Keeper
 from forgehand.application.jobs.pump import Pump
+from forgehand.application.jobs.scheduling import Scheduler
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.jobs import Jobs
 from forgehand.application.ports.leases import Exchange, Leases, Wanted, Worker
@@ -64,7 +66,8 @@ class MakePump(Protocol):
 class ProcessJobs:
     """One attempt each for one job, or for those that are due; the same path as in a worker.
 
-    Dead workers' jobs are rescued first. Cancelled, it hands back unspent what it runs.
+    Dead workers' jobs are rescued first. Cancelled, it hands back unspent what it runs. Whoever calls
+    for what is due now and then needs no worker: schedules fire first, and old jobs go in the end.
     """
 
     jobs: Jobs
@@ -72,14 +75,18 @@ class ProcessJobs:
     upkeep: Upkeep
     bell: Bell
     clock: Clock
+    scheduler: Scheduler
+    keeper: Keeper
     lease_time: timedelta
     concurrency: int
     make_pump: MakePump
 
     async def due(self, limit: int, queues: Sequence[str]) -> Processed:
         """Up to `limit` jobs of `queues` that are due, as claimed by workers. Raise StoreUnavailable."""
+        await self.scheduler.fire()
         await self.upkeep.sweep(self.clock(), self.lease_time)
         done = await self._drive(limit, queues, None)
+        await self.keeper.tidy_if_possible()
         if not done:
             return Processed(True, "nothing is due", 0, 0)
         failed = sum(1 for it in done if it.problem is not None)
