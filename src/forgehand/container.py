@@ -30,7 +30,7 @@ from forgehand.application.jobs.running import RunJob
 from forgehand.application.jobs.scheduling import KeepSchedules, Scheduler
 from forgehand.application.jobs.submit import SubmitJob
 from forgehand.application.jobs.watching import Watching
-from forgehand.application.ports.bell import Bell
+from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.code_host import CodeHost
 from forgehand.application.ports.comments import Comments
 from forgehand.application.ports.documentations import Documentations, PullRequestRecords
@@ -217,8 +217,9 @@ def _run_job(
     clock: Clock,
     redactor: Redactor,
     jitter: Callable[[], float],
+    bell: Bell,
 ) -> RunJob:
-    return RunJob(job_types, build, leases, clock, redactor, jitter)
+    return RunJob(job_types, build, leases, clock, redactor, jitter, partial(bell.ring, TOLD))
 
 
 def _pump(
@@ -280,8 +281,8 @@ def _keeper(job_types: JobTypes, control: JobControl, clock: Clock) -> Keeper:
     return Keeper(job_types, control, clock)
 
 
-def _watching(jobs: Jobs) -> Watching:
-    return Watching(jobs)
+def _watching(jobs: Jobs, bell: Bell) -> Watching:
+    return Watching(jobs, bell)
 
 
 def _run_now(jobs: Jobs, make_pump: Callable[..., Pump]) -> RunNow:
@@ -338,14 +339,14 @@ class Container(containers.DeclarativeContainer):
     keep_schedules = providers.Singleton(_keep_schedules, schedules, submit_job, clock)
     scheduler = providers.Singleton(_scheduler, due_schedules, submit_job, clock)
     keeper = providers.Singleton(_keeper, job_types, control, clock)
-    run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor, jitter)
+    run_job = providers.Singleton(_run_job, job_types, build_use_case, leases, clock, redactor, jitter, bell)
     pump = providers.Factory(_pump, run_job, leases, upkeep, open_upkeep, bell, clock, settings)
     run_now = providers.Singleton(_run_now, jobs, pump.provider)
     process_jobs = providers.Singleton(
         _process_jobs, jobs, run_job, leases, upkeep, open_upkeep, bell, clock, scheduler, keeper, settings
     )
     operate_jobs = providers.Singleton(_operate_jobs, jobs, control, upkeep, bell, clock)
-    watching = providers.Factory(_watching, jobs)
+    watching = providers.Factory(_watching, jobs, bell)
 
 
 def _build(ports: dict[Any, Callable[[], Any]], use_case: type[UseCase[Any, Any]]) -> UseCase[Any, Any]:

@@ -13,13 +13,16 @@ from uuid import UUID
 
 import httpx
 import pytest
+from dependency_injector import providers
 
 from forgehand.application.jobs.watching import Watching
+from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.jobs import JobFilter, StoreUnavailable
 from forgehand.container import Container
 from forgehand.domain.access import Role
 from forgehand.domain.jobs import EventKind, JobEvent
 from forgehand.entrypoints.http.server import serve
+from forgehand.infrastructure.queue import embedded_bell, redis_bell
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.schema import upgrade
 from forgehand.settings import load
@@ -280,7 +283,7 @@ async def test_a_reader_that_does_not_read_gathers_nothing(container: Container)
             return call
 
     counting: Any = Counting(container.jobs())
-    stream = Watching(counting, every=0.01).job(job_id)
+    stream = Watching(counting, embedded_bell(), every=0.01).job(job_id)
     async with asyncio.timeout(10):
         assert await anext(stream) is not None
         for _ in range(3):
@@ -293,7 +296,7 @@ async def test_a_reader_that_does_not_read_gathers_nothing(container: Container)
 
 async def test_silence_is_told_now_and_then(container: Container) -> None:
     submission = await container.submit_job().submit("add-numbers", {"first_number": 1}, by="ada")
-    watching = Watching(container.jobs(), every=0.01, quiet=0.05)
+    watching = Watching(container.jobs(), container.bell(), every=0.01, quiet=0.05)
     told: list[JobEvent | None] = []
     async with asyncio.timeout(10):
         async for event in watching.job(submission.job.id):
@@ -303,11 +306,57 @@ async def test_silence_is_told_now_and_then(container: Container) -> None:
     assert [event and event.kind for event in told] == [EventKind.SUBMITTED, None, None, None]
 
 
+async def test_a_reader_is_woken_by_what_happens_and_need_not_look(container: Container) -> None:
+    await woken(container, container.bell())
+
+
+async def test_a_reader_is_woken_by_another_process_through_redis(
+    container: Container, redis_url: str
+) -> None:
+    elsewhere, here = redis_bell(redis_url, "wakes"), redis_bell(redis_url, "wakes")
+    container.bell.override(providers.Object(elsewhere))
+    try:
+        await woken(container, here)
+    finally:
+        here.close()
+        elsewhere.close()
+
+
+async def woken(container: Container, bell: Bell) -> None:
+    """A reader that looks once an hour is told of all that comes."""
+    watching = Watching(container.jobs(), bell, every=3600)
+    told: list[str] = []
+
+    async def read() -> None:
+        async for streamed in watching.all("0-0"):
+            if streamed is not None:
+                told.append(streamed.event.kind.value)  # noqa: PERF401 - each as it comes
+
+    async with asyncio.timeout(20), watching.opened():
+        reading = asyncio.create_task(read())
+        submission = await container.submit_job().submit("add-numbers", {"first_number": 1}, by="ada")
+        # Whoever has just begun to listen may not hear the first ring.
+        while not told:
+            container.bell().ring(TOLD)
+            await asyncio.sleep(0.05)
+        await container.process_jobs().due(1, ["add-numbers"])
+        while told != WHOLE:
+            await asyncio.sleep(0.01)
+        again = await container.submit_job().submit("add-numbers", {"first_number": 2}, by="ada")
+        await container.operate_jobs().cancel_one(again.job.id)
+        while told != [*WHOLE, "submitted", "cancelled"]:
+            await asyncio.sleep(0.01)
+        assert submission.created
+    await asyncio.wait_for(reading, 5)
+
+
 async def test_a_purged_job_ends_its_stream(container: Container) -> None:
     submission = await container.submit_job().submit("add-numbers", {"first_number": 1}, by="ada")
     told = []
     async with asyncio.timeout(10):
-        async for event in Watching(container.jobs(), every=0.01, quiet=0.03).job(submission.job.id):
+        async for event in Watching(container.jobs(), container.bell(), every=0.01, quiet=0.03).job(
+            submission.job.id
+        ):
             told.append(event)
             if len(told) == 1:
                 control, clock = container.control(), container.clock()
@@ -326,7 +375,7 @@ async def test_a_store_that_comes_and_goes_costs_no_event(container: Container) 
     start = "0-0"
     await container.process_jobs().due(3, ["add-numbers"])
     flaky: Any = Flaky(container.jobs())
-    watching = Watching(flaky, every=0.01)
+    watching = Watching(flaky, embedded_bell(), every=0.01)
     async with asyncio.timeout(20):
         told = [event async for event in watching.job(ids[1]) if event is not None]
         assert [event.kind.value for event in told] == WHOLE

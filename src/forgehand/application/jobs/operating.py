@@ -9,7 +9,7 @@ from uuid import UUID
 
 from forgehand.application.clock import Clock
 from forgehand.application.jobs.job_type import JobTypes
-from forgehand.application.ports.bell import Bell
+from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.jobs import JobControl, JobFilter, Jobs
 from forgehand.application.ports.upkeep import Upkeep
 from forgehand.domain.errors import DomainError
@@ -81,6 +81,7 @@ class OperateJobs:
         changed = 0
         while jobs := await self.control.cancel(wanted, self.clock(), limit=BATCH):
             changed += len(jobs)
+            self.bell.ring(TOLD)
             if any(job.state is JobState.CANCELLED for job in jobs):
                 # Others may have waited for them.
                 self._ring(await self.upkeep.release(self.clock()))
@@ -101,7 +102,7 @@ class OperateJobs:
         changed = 0
         while jobs := await self.control.replay(wanted, self.clock(), limit=BATCH):
             changed += len(jobs)
-            self._ring({job.type for job in jobs})
+            self._ring({job.type for job in jobs} | {TOLD})
         return changed
 
     async def replay_one(self, job_id: UUID) -> Job:

@@ -20,7 +20,7 @@ from forgehand.application.jobs.job_type import Policy
 from forgehand.application.jobs.patience import Patience
 from forgehand.application.jobs.running import RunJob
 from forgehand.application.jobs.time_limit import CLEAN_UP
-from forgehand.application.ports.bell import Bell
+from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
 from forgehand.application.ports.upkeep import Upkeep
 from forgehand.domain.jobs import Claimed, JobState, Settlement
@@ -200,6 +200,8 @@ class Pump:
             logger.warning("the job store failed (%s); what is done is kept", _said(error))
             return False
         self._misses = 0
+        if settlements or exchange.claimed:
+            self._bell.ring(TOLD)
         self._take(exchange, settlements)
         if exchange.released:
             await self._release()

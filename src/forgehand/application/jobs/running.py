@@ -58,7 +58,10 @@ class RetryLater(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunJob:
-    """Runs a claimed job's use case. `build` makes the use case; `jitter` gives a number in [0, 1)."""
+    """Runs a claimed job's use case. `build` makes the use case; `jitter` gives a number in [0, 1).
+
+    `told` is called when a job has said something.
+    """
 
     job_types: JobTypes
     build: Callable[[type[UseCase[Any, Any]]], UseCase[Any, Any]]
@@ -66,6 +69,7 @@ class RunJob:
     clock: Clock
     redact: Redactor
     jitter: Callable[[], float]
+    told: Callable[[], None] = lambda: None
 
     async def run(self, claimed: Claimed) -> Settlement | None:
         """How the attempt is to be settled; None where its lease was lost. CancelledError passes."""
@@ -89,7 +93,9 @@ class RunJob:
     async def _execute(self, job_type: JobType, claimed: Claimed) -> JsonObject:
         request = _request(job_type, claimed.job)
         limit = claimed.job.timeout or job_type.policy.timeout
-        context = LeasedContext(claimed, self.leases, self.clock, self.redact, self.clock() + limit)
+        context = LeasedContext(
+            claimed, self.leases, self.clock, self.redact, self.clock() + limit, self.told
+        )
         try:
             async with TimeLimit(limit):
                 result = await self.build(job_type.use_case).execute(request, context)
@@ -155,6 +161,7 @@ class LeasedContext:
     clock: Clock
     redact: Redactor
     ends_at: datetime
+    told: Callable[[], None]
     pace: Pace = field(init=False)
     lines: LogLines = field(init=False)
 
@@ -207,3 +214,4 @@ class LeasedContext:
 
     async def _report(self, kind: EventKind, data: JsonObject) -> None:
         await self.leases.report(self.claimed.lease, kind, data, self.clock())
+        self.told()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from forgehand.application.clock import Clock, new_id
 from forgehand.application.jobs.job_type import JobRequest, JobType, JobTypes
 from forgehand.application.jobs.payload import Unstorable, stored
-from forgehand.application.ports.bell import Bell
+from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.jobs import IdempotencyKey, Jobs, NewJob, Submission
 from forgehand.domain.errors import DomainError
 from forgehand.domain.jobs import JsonObject, ParentPolicy, Priority
@@ -90,6 +90,7 @@ class SubmitJob:
         submissions = await self.jobs.submit(self.all_accepted(orders, by, now))
         for queue in {it.job.type for it in submissions if it.created and it.job.run_at <= now}:
             self.bell.ring(queue)
+        self.bell.ring(TOLD)
         return submissions
 
     def all_accepted(self, orders: Sequence[Order], by: str, now: datetime) -> Sequence[NewJob]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
+from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.jobs import JobNotFound, Jobs, StoreUnavailable, StreamedEvent
 from forgehand.domain.jobs import JobEvent
 
@@ -18,20 +19,46 @@ _PAGE = 200
 class Watching:
     """Reads events from the store as they come, at the reader's pace: nothing gathers for a slow one.
 
-    While nothing happens, each reader looks every half second; None tells it that all was quiet for
-    `quiet` seconds. An unreachable store is waited for.
+    While it is `opened`, the bell wakes readers; without a ring, each looks every second. None tells a
+    reader that all was quiet for `quiet` seconds. An unreachable store is waited for.
     """
 
-    def __init__(self, jobs: Jobs, *, every: float = 0.5, quiet: float = 15.0) -> None:
+    def __init__(self, jobs: Jobs, bell: Bell, *, every: float = 1.0, quiet: float = 15.0) -> None:
         self._jobs = jobs
+        self._bell = bell
         self._every = every
         self._quiet = quiet
         self._closed = asyncio.Event()
+        self._news = asyncio.Event()
+        self._readers = asyncio.Event()
         self._looks: set[asyncio.Task[Any]] = set()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Listen from the first reader on. On leaving, every iteration ends."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            yield
+        finally:
+            self.close()
+            self._readers.set()
+            await listening
 
     def close(self) -> None:
         """End every iteration, now and later."""
         self._closed.set()
+        self._hear(TOLD)
+
+    async def _listen(self) -> None:
+        await self._readers.wait()
+        if not self._closed.is_set():
+            async with self._bell.listen([TOLD], self._hear):
+                await self._closed.wait()
+
+    def _hear(self, queue: str) -> None:
+        """Wake all who wait; who reads just now looks again, for it holds the old event."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     async def job(self, job_id: UUID, after: int = 0) -> AsyncIterator[JobEvent | None]:
         """The events of a job after that sequence, to its end. None of its end is missed.
@@ -39,7 +66,9 @@ class Watching:
         It ends also when the job is purged.
         """
         silence, doubt = 0.0, True
+        self._readers.set()
         while not self._closed.is_set():
+            news = self._news
             try:
                 # Looked up before the events are read, so that the last one is among them.
                 ended = doubt and (await self._whole(self._jobs.get(job_id))).state.ended
@@ -58,7 +87,7 @@ class Watching:
             if events:
                 silence = 0.0
                 continue
-            silence = await self._wait(silence)
+            silence = await self._wait(news, silence)
             if silence == 0.0:
                 doubt = True
                 yield None
@@ -66,7 +95,9 @@ class Watching:
     async def all(self, after: str) -> AsyncIterator[StreamedEvent | None]:
         """The events of all jobs after that position, for ever. Raise ValueError as Jobs.stream."""
         silence = 0.0
+        self._readers.set()
         while not self._closed.is_set():
+            news = self._news
             try:
                 events = await self._whole(self._jobs.stream(after=after, limit=_PAGE))
             except StoreUnavailable:
@@ -77,7 +108,7 @@ class Watching:
             if events:
                 silence = 0.0
                 continue
-            silence = await self._wait(silence)
+            silence = await self._wait(news, silence)
             if silence == 0.0:
                 yield None
 
@@ -92,9 +123,10 @@ class Watching:
         task.add_done_callback(self._looks.discard)
         return await asyncio.shield(task)
 
-    async def _wait(self, silence: float) -> float:
-        """The silence so far, 0 where it has lasted long enough to be told."""
+    async def _wait(self, news: asyncio.Event, silence: float) -> float:
+        """Until there is news, or for a while. The silence so far; 0 where it is to be told."""
+        began = asyncio.get_running_loop().time()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._closed.wait(), self._every)
-        silence += self._every
+            await asyncio.wait_for(news.wait(), self._every)
+        silence += asyncio.get_running_loop().time() - began
         return silence if silence < self._quiet else 0.0

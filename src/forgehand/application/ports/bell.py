@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+TOLD = "_told"
+"""Rung when something was told of any job, for those who follow; no job type can have that name."""
+
 
 class Bell(Protocol):
     """Rings are hints: they may be lost, late, doubled or merged, and nothing depends on them."""

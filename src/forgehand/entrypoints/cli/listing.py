@@ -92,10 +92,12 @@ async def show_log(
 ) -> ExitCode:
     """The events after number `after`, one a line; followed, until the job has ended. Raise JobNotFound."""
     await container.jobs().get(job_id)
-    events = container.watching().job(job_id, after) if follow else _events(container, job_id, after)
-    async for event in events:
-        if event is not None:
-            _show_event(event, as_json=as_json)
+    watching = container.watching()
+    async with watching.opened():
+        events = watching.job(job_id, after) if follow else _events(container, job_id, after)
+        async for event in events:
+            if event is not None:
+                _show_event(event, as_json=as_json)
     return ExitCode.OK
 
 

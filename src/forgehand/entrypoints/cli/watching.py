@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from forgehand.application.ports.jobs import JobFilter
+from forgehand.application.ports.jobs import JobFilter, StreamedEvent
 from forgehand.application.untrusted import one_line
 from forgehand.domain.jobs import EventKind, Job, JobEvent, JobState
 from forgehand.entrypoints.cli.exits import ExitCode, of_kind
@@ -35,10 +35,12 @@ async def watch_one(container: Container, job_id: UUID, *, as_json: bool) -> Exi
     """Its events until it has ended; the exit code is the job's. Raise JobNotFound."""
     job = await container.jobs().get(job_id)
     telling = _as_json() if as_json else _bar(job) if sys.stdout.isatty() else _lines()
+    watching = container.watching()
     with telling as tell:
-        async for event in container.watching().job(job_id):
-            if event is not None:
-                tell(event)
+        async with watching.opened():
+            async for event in watching.job(job_id):
+                if event is not None:
+                    tell(event)
     job = await container.jobs().get(job_id)
     if not as_json:
         say(f"Job {job_id} is {job.state}{f': {job.problem.message}' if job.problem else ''}.")
@@ -50,15 +52,20 @@ async def watch_all(container: Container, *, as_json: bool) -> ExitCode:
     if not as_json and sys.stdout.isatty():
         await _live(container)
     after = await container.jobs().tail()
-    async for streamed in container.watching().all(after):
-        if streamed is None:
-            continue
-        event = streamed.event
-        if as_json:
-            show_json_line({"position": streamed.position, "jobId": str(event.job_id)} | event_json(event))
-        else:
-            show(f"{event.job_id}  {event_line(event)}")
+    watching = container.watching()
+    async with watching.opened():
+        async for streamed in watching.all(after):
+            if streamed is not None:
+                _show(streamed, as_json=as_json)
     return ExitCode.OK
+
+
+def _show(streamed: StreamedEvent, *, as_json: bool) -> None:
+    event = streamed.event
+    if as_json:
+        show_json_line({"position": streamed.position, "jobId": str(event.job_id)} | event_json(event))
+    else:
+        show(f"{event.job_id}  {event_line(event)}")
 
 
 def _code(job: Job) -> ExitCode:

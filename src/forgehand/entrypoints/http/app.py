@@ -32,7 +32,7 @@ def create_app(container: Container) -> Litestar:
         [health.health, health.ready, _api(container)],
         dependencies=_dependencies(container, running, watching),
         exception_handlers={Exception: problems.answer},
-        lifespan=[running.opened],
+        lifespan=[running.opened, lambda _: watching.opened()],
         logging_config=None,
         openapi_config=openapi.config(container.job_types()),
         plugins=[PydanticPlugin(prefer_alias=True)],
