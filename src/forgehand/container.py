@@ -273,8 +273,11 @@ def _process_jobs(
     )
 
 
-def _operate_jobs(jobs: Jobs, control: JobControl, upkeep: Upkeep, bell: Bell, clock: Clock) -> OperateJobs:
-    return OperateJobs(jobs, control, upkeep, bell, clock)
+def _operate_jobs(
+    jobs: Jobs, control: JobControl, upkeep: Upkeep, bell: Bell, clock: Clock, settings: Settings
+) -> OperateJobs:
+    lease_time = timedelta(seconds=settings.lease_seconds)
+    return OperateJobs(jobs, control, upkeep, bell, clock, lease_time)
 
 
 def _keeper(job_types: JobTypes, control: JobControl, clock: Clock) -> Keeper:
@@ -345,7 +348,7 @@ class Container(containers.DeclarativeContainer):
     process_jobs = providers.Singleton(
         _process_jobs, jobs, run_job, leases, upkeep, open_upkeep, bell, clock, scheduler, keeper, settings
     )
-    operate_jobs = providers.Singleton(_operate_jobs, jobs, control, upkeep, bell, clock)
+    operate_jobs = providers.Singleton(_operate_jobs, jobs, control, upkeep, bell, clock, settings)
     watching = providers.Factory(_watching, jobs, bell)
 
 

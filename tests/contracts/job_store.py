@@ -766,3 +766,18 @@ class JobStoreContract:
         await store.claim(worker)
         await store.upkeep.retire(worker)
         assert (await store.upkeep.sweep(store.clock(), LEASE)).rescued == 1
+
+    async def test_workers_are_told_with_what_they_hold_until_they_retire(self, store: Store) -> None:
+        first = await store.worker()
+        began = store.clock()
+        store.clock.pass_(seconds=1)
+        second = await store.worker()
+        await store.submit(store.new())
+        await store.claim(second)
+        store.clock.pass_(seconds=1)
+        await store.upkeep.beat(first, store.clock())
+        told = await store.upkeep.workers()
+        assert [(it.worker, it.running) for it in told] == [(first, 0), (second, 1)]
+        assert (told[0].started_at, told[0].seen_at) == (began, store.clock())
+        await store.upkeep.retire(first)
+        assert [it.worker for it in await store.upkeep.workers()] == [second]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from forgehand.application.clock import utc_now
 from forgehand.application.jobs.heart import Heart, OpenUpkeep, Watch
 from forgehand.application.ports.jobs import StoreUnavailable
 from forgehand.application.ports.leases import Worker
-from forgehand.application.ports.upkeep import Swept, Upkeep
+from forgehand.application.ports.upkeep import SeenWorker, Swept, Upkeep
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.tables import workers
 from forgehand.infrastructure.sql.upkeep import SqlUpkeep
@@ -141,6 +141,9 @@ class Failing:
 
     async def sweep(self, now: datetime, lease_time: timedelta) -> Swept:
         return await self.inner.sweep(now, lease_time)
+
+    async def workers(self) -> Sequence[SeenWorker]:
+        return await self.inner.workers()
 
     async def retire(self, worker: Worker) -> None:
         await self.inner.retire(worker)

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from forgehand.application.clock import utc_now
+from forgehand.application.clock import new_id, utc_now
+from forgehand.application.ports.leases import Worker
 from forgehand.domain.jobs import JobState, Priority
 from forgehand.entrypoints.http.app import in_process
 from tests.http_api import Api, Wait, opened_api
@@ -241,6 +242,17 @@ async def test_what_is_not_clear_changes_nothing(api: Api, path: str, body: Any,
     job_id = await api.submit()
     answer = await api.operator.post(path, json=body)
     assert (answer.status_code, await condition(api, job_id)) == (status, "pending"), answer.text
+
+
+async def test_the_workers_are_told_and_which_of_them_are_dead(api: Api) -> None:
+    upkeep, now = api.container.upkeep(), api.container.clock()()
+    await upkeep.beat(Worker(new_id(now), "here:1"), now)
+    await upkeep.beat(Worker(new_id(now), "there:2"), now - timedelta(minutes=3))
+    told = (await api.viewer.get("/api/stats")).json()["workers"]
+    assert [(it["label"], it["alive"], it["running"]) for it in told] == [
+        ("there:2", False, 0),
+        ("here:1", True, 0),
+    ]
 
 
 async def test_a_paused_type_waits_until_it_is_resumed(api: Api) -> None:

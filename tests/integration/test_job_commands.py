@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from forgehand.application.clock import utc_now
+from forgehand.application.clock import new_id, utc_now
+from forgehand.application.ports.leases import Worker
 from forgehand.container import Container, opened
 from forgehand.domain.jobs import Job, JobState, Priority
 from forgehand.entrypoints.cli import main
@@ -187,6 +188,22 @@ def test_a_paused_type_waits(call: Call, queued: Callable[..., str]) -> None:
     assert call("jobs", "resume", "generate-docs").code == 0
     assert not call("jobs", "stats", "--json").json[0]["paused"]
     assert call("jobs", "pause", "unheard-of").code == 2
+
+
+def test_workers_are_listed(call: Call) -> None:
+    none = call("jobs", "workers")
+    assert (none.code, "forgehand worker" in none.err) == (0, True)
+
+    async def beat() -> None:
+        async with opened(load()) as container:
+            now = container.clock()()
+            await container.upkeep().beat(Worker(new_id(now), "here:1"), now)
+            await container.upkeep().beat(Worker(new_id(now), "there:2"), now - timedelta(minutes=3))
+
+    asyncio.run(beat())
+    told = call("jobs", "workers", "--json").json
+    assert [(it["label"], it["alive"]) for it in told] == [("there:2", False), ("here:1", True)]
+    assert "dead: its jobs are rescued" in call("jobs", "workers").out
 
 
 def test_ended_jobs_are_purged_by_age(call: Call, queued: Callable[..., str]) -> None:

@@ -11,7 +11,7 @@ from forgehand.application.clock import Clock
 from forgehand.application.jobs.job_type import JobTypes
 from forgehand.application.ports.bell import TOLD, Bell
 from forgehand.application.ports.jobs import JobControl, JobFilter, Jobs
-from forgehand.application.ports.upkeep import Upkeep
+from forgehand.application.ports.upkeep import SeenWorker, Upkeep
 from forgehand.domain.errors import DomainError
 from forgehand.domain.jobs import Condition, Job, JobState
 
@@ -75,6 +75,12 @@ class OperateJobs:
     upkeep: Upkeep
     bell: Bell
     clock: Clock
+    lease_time: timedelta
+
+    async def workers(self) -> Sequence[tuple[SeenWorker, bool]]:
+        """All workers, each with whether it was seen within a lease."""
+        now = self.clock()
+        return [(it, now - it.seen_at < self.lease_time) for it in await self.upkeep.workers()]
 
     async def cancel(self, wanted: JobFilter) -> int:
         """Cancel all that are pending, ask for the end of those that run; how many changed."""

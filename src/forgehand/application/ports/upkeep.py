@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -16,6 +17,16 @@ class Swept:
 
     rescued: int = 0
     due: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWorker:
+    """A worker, when it began, when it last showed that it lives, and how many jobs it holds."""
+
+    worker: Worker
+    started_at: datetime
+    seen_at: datetime
+    running: int
 
 
 class Upkeep(Protocol):
@@ -37,6 +48,10 @@ class Upkeep(Protocol):
 
         Of several processes that sweep at once one does the work; the others return nothing rescued.
         """
+        ...
+
+    async def workers(self) -> Sequence[SeenWorker]:
+        """Those that have not retired, the oldest first; some may be dead without being swept yet."""
         ...
 
     async def retire(self, worker: Worker) -> None:

@@ -167,6 +167,14 @@ def stats(as_json: Json = False) -> int:
     return _run(lambda at: it.stats(at, as_json=as_json))
 
 
+@commands.command("workers")
+def workers(as_json: Json = False) -> int:
+    """Say which workers there are, when each was last seen, and how many jobs it runs."""
+    from forgehand.entrypoints.cli import operating as it
+
+    return _run(lambda at: it.workers(at, as_json=as_json))
+
+
 @commands.command("purge")
 def purge(
     job: JobIds = None,

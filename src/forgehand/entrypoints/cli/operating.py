@@ -101,6 +101,38 @@ async def stats(container: Container, *, as_json: bool) -> ExitCode:
     return ExitCode.OK
 
 
+async def workers(container: Container, *, as_json: bool) -> ExitCode:
+    """A line for each worker, the oldest first."""
+    found = await container.operate_jobs().workers()
+    if as_json:
+        show_json(
+            [
+                {
+                    "label": it.worker.label,
+                    "startedAt": it.started_at.isoformat(),
+                    "seenAt": it.seen_at.isoformat(),
+                    "alive": alive,
+                    "running": it.running,
+                }
+                for it, alive in found
+            ]
+        )
+        return ExitCode.OK
+    if not found:
+        say("No worker is running: start `forgehand worker` or `forgehand up`.")
+    now = container.clock()()
+    rows = [
+        (it.worker.label, it.running, _ago(now - it.seen_at), "" if alive else "dead: its jobs are rescued")
+        for it, alive in found
+    ]
+    show_rows(("worker", "running", "seen", ""), rows)
+    return ExitCode.OK
+
+
+def _ago(age: timedelta) -> str:
+    return f"{max(0, round(age.total_seconds()))} s ago"
+
+
 async def process_one(container: Container, job_id: UUID, *, as_json: bool) -> ExitCode:
     """Raise JobNotFound."""
     return _tell_processed(await container.process_jobs().one(job_id), as_json=as_json)

@@ -191,9 +191,10 @@ async def resume_queue(
 @get("/stats", operation_id="getStats", responses=problem_responses(HTTPStatus.UNAUTHORIZED))
 async def get_stats(
     control: NamedDependency[SkipValidation[JobControl]],
+    operate_jobs: NamedDependency[SkipValidation[OperateJobs]],
     job_types: NamedDependency[SkipValidation[JobTypes]],
 ) -> views.StatsView:
-    """Count the jobs of each type and state, and say which types are paused."""
+    """Count the jobs of each type and state, and say which types are paused and which workers there are."""
     paused = await control.paused()
     counts = {(it.type, it.state): it.jobs for it in await control.counts()}
     names = sorted({*job_types.names, *paused, *(name for name, _ in counts)})
@@ -205,7 +206,17 @@ async def get_stats(
                 **{state.value: counts.get((name, state), 0) for state in JobState},
             )
             for name in names
-        ]
+        ],
+        workers=[
+            views.WorkerView(
+                label=it.worker.label,
+                started_at=it.started_at,
+                seen_at=it.seen_at,
+                alive=alive,
+                running=it.running,
+            )
+            for it, alive in await operate_jobs.workers()
+        ],
     )
 
 

@@ -163,10 +163,21 @@ class TypeStatsView(QueueView):
     cancelled: int
 
 
+class WorkerView(View):
+    """A process that runs jobs. `alive`: it was seen within a lease; if not, its jobs are rescued."""
+
+    label: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    running: int
+
+
 class StatsView(View):
-    """All types that are known or have jobs, by name."""
+    """All types that are known or have jobs, by name; all workers, the oldest first."""
 
     types: list[TypeStatsView]
+    workers: list[WorkerView]
 
 
 class DocumentSummaryView(View):

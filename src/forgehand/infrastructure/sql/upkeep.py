@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forgehand.application.ports.leases import Worker
-from forgehand.application.ports.upkeep import Swept
+from forgehand.application.ports.upkeep import SeenWorker, Swept
 from forgehand.domain.jobs import AttemptOutcome, EventKind, JobProblem, JobState, ParentPolicy
 from forgehand.infrastructure.sql import rows
 from forgehand.infrastructure.sql.database import Database
@@ -53,6 +53,23 @@ class SqlUpkeep:
             await connection.execute(
                 statement.on_conflict_do_update(index_elements=[workers.c.id], set_={"seen_at": now})
             )
+
+    async def workers(self) -> Sequence[SeenWorker]:
+        held = (
+            select(jobs.c.worker_id, func.count().label("running"))
+            .where(text("state = 'running'"))
+            .group_by(jobs.c.worker_id)
+        ).subquery()
+        query = (
+            select(workers, func.coalesce(held.c.running, 0).label("running"))
+            .join(held, held.c.worker_id == workers.c.id, isouter=True)
+            .order_by(workers.c.started_at, workers.c.id)
+        )
+        async with self._database.read() as connection:
+            return [
+                SeenWorker(Worker(row.id, row.label), row.started_at, row.seen_at, row.running)
+                for row in await connection.execute(query)
+            ]
 
     async def retire(self, worker: Worker) -> None:
         async with self._database.statement() as connection:
