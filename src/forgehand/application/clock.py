@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import threading
 from collections.abc import Callable
@@ -39,7 +40,8 @@ class _Newest:
     def after(self, milliseconds: int) -> int:
         with self._lock:
             if milliseconds == self._milliseconds:
-                self._noise += 1 + secrets.randbits(32)
+                # Only the first of a millisecond need be beyond guessing: the system's noise costs 5 µs.
+                self._noise += 1 + random.getrandbits(32)
             else:
                 # The highest bit is left free: there is room for 2^41 more.
                 self._milliseconds, self._noise = milliseconds, secrets.randbits(73)
