@@ -350,6 +350,27 @@ async def woken(container: Container, bell: Bell) -> None:
     await asyncio.wait_for(reading, 5)
 
 
+async def test_however_often_it_rings_a_reader_looks_ten_times_a_second_at_most(container: Container) -> None:
+    looks = 0
+
+    class Counting(Flaky):
+        def __getattr__(self, name: str) -> Any:
+            nonlocal looks
+            looks += name == "stream"
+            return getattr(self._inner, name)
+
+    counting: Any = Counting(container.jobs())
+    watching = Watching(counting, container.bell())
+    began = time.monotonic()
+    async with watching.opened():
+        reading = asyncio.ensure_future(anext(watching.all(await container.jobs().tail())))
+        while time.monotonic() - began < 1:
+            container.bell().ring(TOLD)
+            await asyncio.sleep(0.005)
+        assert 2 <= looks <= (time.monotonic() - began) * 10 + 1
+        reading.cancel()
+
+
 async def test_a_purged_job_ends_its_stream(container: Container) -> None:
     submission = await container.submit_job().submit("add-numbers", {"first_number": 1}, by="ada")
     told = []

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from forgehand.application.jobs.heart import Watch
 from forgehand.application.jobs.job_type import InvalidJobType, JobType, JobTypes, UnknownJobType
 from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.run_now import RunNow
-from forgehand.application.jobs.running import RunJob
+from forgehand.application.jobs.running import RetryLater, RunJob
 from forgehand.application.jobs.submit import InvalidRequest, SubmitJob, Terms
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.jobs import JobNotFound, Jobs, StoreUnavailable
@@ -237,6 +238,23 @@ async def test_a_job_over_its_time_limit_is_cancelled_and_tried_again() -> None:
             job = await kernel.ended(await kernel.submit())
     assert job.problem is not None
     assert (job.problem.kind, job.attempts) == ("TimeLimitExceeded", 2)
+
+
+async def test_a_job_that_asks_to_be_run_later_waits_and_spends_no_attempt() -> None:
+    async with kernel_of(paint_type(attempts=1)) as kernel:
+        wait = timedelta(milliseconds=30)
+        kernel.brush.deed.append(failing(*(RetryLater(wait, "the shop is shut") for _ in range(3))))
+        async with kernel.pumping():
+            id_ = await kernel.submit()
+            job = await kernel.ended(id_)
+        tries = await kernel.jobs.attempts(id_)
+    assert (job.state, job.attempts) == (JobState.COMPLETED, 1)
+    assert [it.outcome for it in tries] == [*[AttemptOutcome.RETURNED] * 3, AttemptOutcome.COMPLETED]
+    assert tries[0].problem is not None
+    assert tries[0].problem.message == "the shop is shut"
+    for earlier, later in pairwise(tries):
+        assert earlier.ended_at is not None
+        assert later.started_at >= earlier.ended_at + wait
 
 
 async def test_a_jobs_own_timeout_error_is_not_taken_for_the_time_limit(kernel: Kernel) -> None:

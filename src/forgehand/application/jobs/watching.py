@@ -14,6 +14,7 @@ from forgehand.domain.jobs import JobEvent
 
 T = TypeVar("T")
 _PAGE = 200
+_BREATH = 0.1  # between two looks, however often it rings: a busy fleet rings all the time
 
 
 class Watching:
@@ -84,10 +85,9 @@ class Watching:
                 after = event.sequence
             if ended and len(events) < _PAGE:
                 return
-            if events:
-                silence = 0.0
+            if len(events) == _PAGE or (events and doubt):
                 continue
-            silence = await self._wait(news, silence)
+            silence = await self._wait(news, 0.0 if events else silence)
             if silence == 0.0:
                 doubt = True
                 yield None
@@ -105,10 +105,9 @@ class Watching:
             for streamed in events:
                 yield streamed
                 after = streamed.position
-            if events:
-                silence = 0.0
+            if len(events) == _PAGE:
                 continue
-            silence = await self._wait(news, silence)
+            silence = await self._wait(news, 0.0 if events else silence)
             if silence == 0.0:
                 yield None
 
@@ -126,6 +125,7 @@ class Watching:
     async def _wait(self, news: asyncio.Event, silence: float) -> float:
         """Until there is news, or for a while. The silence so far; 0 where it is to be told."""
         began = asyncio.get_running_loop().time()
+        await asyncio.sleep(_BREATH)
         with suppress(TimeoutError):
             await asyncio.wait_for(news.wait(), self._every)
         silence += asyncio.get_running_loop().time() - began
