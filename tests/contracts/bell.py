@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -94,6 +95,14 @@ class BellContract:
             for _ in range(5):
                 bell.ring("docs")
                 await ear.hears("docs")
+
+    async def test_two_listeners_are_nothing_to_be_warned_of(
+        self, bell: Bell, ear: Ear, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with bell.listen(["docs"], ear), bell.listen(["evidence"], ear):
+            bell.ring("docs")
+            await ear.hears("docs")
+        assert [it.getMessage() for it in caplog.records if it.levelno >= logging.WARNING] == []
 
     async def test_when_one_of_two_listeners_leaves_the_other_hears(self, bell: Bell, ear: Ear) -> None:
         gone = Ear()

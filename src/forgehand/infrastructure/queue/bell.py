@@ -102,6 +102,9 @@ class DramatiqBell:
             self._broker, queues=queues, worker_threads=1, worker_timeout=round(self._poll * 1000)
         )
         worker.start()
+        # Its middleware would add consumers of later queues: there are none, and a second one is warned of.
+        left = [each for each in self._broker.middleware if getattr(each, "worker", None) is not worker]
+        self._broker.middleware[:] = left
         return worker
 
     def _stop(self, worker: Worker) -> None:
@@ -113,5 +116,3 @@ class DramatiqBell:
         for consumer in worker.consumers.values():
             consumer.close()  # it may be waiting
         worker.stop(timeout=round(STOP_SECONDS * 1000))
-        left = [each for each in self._broker.middleware if getattr(each, "worker", None) is not worker]
-        self._broker.middleware[:] = left
