@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from forgehand.application.ports.jobs import StoreOutdated, StoreUnavailable
 
 T = TypeVar("T")
 _BUSY_MS = 10_000
+_LEAVE_SECONDS = 2.0
 _SESSION = {
     "application_name": "forgehand",
     # A process that is frozen in a transaction holds its locks no longer than this: others sweep on.
@@ -125,9 +127,14 @@ class Database:
             return done
 
     async def close(self) -> None:
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = self._autocommit = None
+        """Take leave of the server, for two seconds at most: a connection that fell silent never answers."""
+        engine, self._engine, self._autocommit = self._engine, None, None
+        deadline = time.monotonic() + _LEAVE_SECONDS
+        while engine is not None and (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                # Cancelled, it drops the one that it waits for: the next round goes on with the others.
+                await asyncio.wait_for(engine.dispose(), min(left, _LEAVE_SECONDS / 4))
+                return
 
 
 def _async_url(text: str) -> URL:
