@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from forgehand.application.ports.jobs import StoreNewer, StoreOutdated
 from forgehand.infrastructure.sql import schema
 from forgehand.infrastructure.sql.database import Database
-from forgehand.infrastructure.sql.tables import metadata
+from forgehand.infrastructure.sql.tables import attempts, metadata
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -30,6 +32,19 @@ def scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
+def to_revision(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+_ATTEMPT = """
+INSERT INTO forgehand_attempts (lease_id, job_id, type, number, worker, started_at, outcome)
+VALUES (:lease, :job, 'paint', 1, 'here:1', 7, :outcome)
+"""
+
+
 class SchemaContract:
     """Subclass with a fixture `empty`: a database without tables."""
 
@@ -38,6 +53,19 @@ class SchemaContract:
         async with empty.read() as connection:
             assert await connection.run_sync(differences) == []
         assert await schema.current_revision(empty) == schema.HEAD
+
+    async def test_what_an_earlier_revision_kept_outlives_the_upgrade(self, empty: Database) -> None:
+        async with empty.write() as connection:
+            await connection.run_sync(to_revision, "0001")
+            for lease, outcome in (("a" * 32, "completed"), ("b" * 32, None)):
+                row = {"lease": lease, "job": "c" * 32, "outcome": outcome}
+                await connection.execute(text(_ATTEMPT), row)
+        assert await schema.upgrade(empty) == "0001"
+        async with empty.read() as connection:
+            assert await connection.run_sync(differences) == []
+            query = select(attempts.c.lease_id, attempts.c.outcome).where(attempts.c.job_id == UUID("c" * 32))
+            kept = (await connection.execute(query.order_by(attempts.c.lease_id))).all()
+        assert [tuple(row) for row in kept] == [(UUID("a" * 32), "completed"), (UUID("b" * 32), None)]
 
     async def test_upgrading_twice_changes_nothing(self, empty: Database) -> None:
         await schema.upgrade(empty)

@@ -532,8 +532,8 @@ class TestTheRest:
         assert not (tmp_path / "forgehand-home").exists()
 
     def test_a_database_is_upgraded_from_and_to(self, call: Call) -> None:
-        assert "is upgraded from nothing to 0001" in call("db", "upgrade").out
-        assert "is at revision 0001 already" in call("db", "upgrade").out
+        assert "is upgraded from nothing to 0002" in call("db", "upgrade").out
+        assert "is at revision 0002 already" in call("db", "upgrade").out
 
     def test_help_loads_nothing_heavy(self) -> None:
         probe = (

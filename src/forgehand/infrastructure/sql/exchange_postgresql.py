@@ -39,7 +39,7 @@ given AS MATERIALIZED (
   RETURNING j.id, j.state, g.lease_id, g.at, g.outcome, g.problem, g.kind, g.data
 ), ended AS (
   UPDATE forgehand_attempts a SET ended_at = s.at, outcome = s.outcome, problem = s.problem
-  FROM settled s WHERE a.lease_id = s.lease_id
+  FROM settled s WHERE a.job_id = s.id AND a.lease_id = s.lease_id
 ), settled_told AS (
   INSERT INTO forgehand_events (job_id, at, kind, data)
   SELECT id, at, CASE WHEN state = 'cancelled' THEN 'cancelled' ELSE kind END, data FROM settled

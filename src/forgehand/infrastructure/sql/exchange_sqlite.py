@@ -40,7 +40,8 @@ _END_ATTEMPTS = """
 UPDATE forgehand_attempts AS a
 SET ended_at = json_extract(g.value, '$.at'), outcome = json_extract(g.value, '$.outcome'),
     problem = json_extract(g.value, '$.problem')
-FROM json_each(:given) AS g WHERE a.lease_id = json_extract(g.value, '$.lease_id')
+FROM json_each(:given) AS g
+WHERE a.job_id = json_extract(g.value, '$.job_id') AND a.lease_id = json_extract(g.value, '$.lease_id')
 """
 _TELL = """
 INSERT INTO forgehand_events (job_id, at, kind, data)

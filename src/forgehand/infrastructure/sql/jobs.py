@@ -88,7 +88,9 @@ class SqlJobs:
         query = (
             select(attempts)
             .where(attempts.c.job_id == job_id)
-            .order_by(attempts.c.number, attempts.c.started_at)
+            .order_by(
+                attempts.c.number, attempts.c.started_at, attempts.c.ended_at.is_(None), attempts.c.lease_id
+            )
         )
         async with self._database.read() as connection:
             return [rows.attempt(row) for row in await connection.execute(query)]

@@ -11,7 +11,7 @@ from forgehand.application.ports.jobs import StoreNewer, StoreOutdated
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.tables import metadata
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]
 _VERSION_TABLE = "forgehand_alembic_version"
 _LOCK = 0x666F726765  # "forge": one migration at a time on a PostgreSQL server's database

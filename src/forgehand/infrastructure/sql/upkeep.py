@@ -147,6 +147,7 @@ async def _rescue(connection: AsyncConnection, now: datetime, lease_time: timede
     )
     await connection.execute(
         update(attempts)
+        .where(attempts.c.job_id.in_([row.id for row in lost]))
         .where(attempts.c.lease_id.in_([row.lease_id for row in lost]))
         .values(ended_at=now, outcome=AttemptOutcome.LOST.value, problem=rows.problem_json(_LOST))
     )
