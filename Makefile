@@ -29,7 +29,7 @@ test: setup ## Everything, with real PostgreSQL, Redis and git: nothing may be s
 chaos: setup ## Kill workers, Redis and PostgreSQL under 2,000 jobs and account for each (under 8 minutes)
 	$(BIN)/python -m tests.chaos && $(BIN)/python -m tests.chaos --store sqlite --jobs 1000 --seconds 90
 
-bench-kernel: setup ## Measure the job kernel beside BullMQ, Dramatiq, Procrastinate and PgQueuer (half an hour)
+bench-kernel: setup ## Measure the job kernel beside BullMQ, Dramatiq, Procrastinate and PgQueuer (seven minutes)
 	$(BIN)/python -m benchmarks.install && $(BIN)/python -m benchmarks.kernel $(ROWS)
 
 lock: ## Recompute requirements*.lock from pyproject.toml (needs uv)

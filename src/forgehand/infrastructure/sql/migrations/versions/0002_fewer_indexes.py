@@ -1,4 +1,4 @@
-"""Each job's way through the queue writes fifteen index entries; two of them nobody reads."""
+"""Each attempt writes fifteen index entries on PostgreSQL; three of them nobody reads."""
 
 from __future__ import annotations
 
