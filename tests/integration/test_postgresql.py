@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from forgehand.application.ports.jobs import StoreOutdated, StoreUnavailable
 from forgehand.infrastructure.sql.database import Database
@@ -52,6 +54,21 @@ class TestPostgresqlSchema(SchemaContract):
         assert sorted(before, key=str) == sorted([None, HEAD, HEAD, HEAD], key=str)
         for database in databases:
             await database.close()
+
+
+async def test_many_plain_jobs_are_stored_by_one_statement(database: Database) -> None:
+    store, sent = job_store(database), []
+
+    def told(connection: Any, _record: Any) -> None:
+        connection.driver_connection.add_query_logger(lambda it: sent.append(it.query))
+
+    await database.close()
+    event.listen(database.engine.sync_engine, "connect", told)
+    await store.submit(store.new())  # on a new connection asyncpg asks about types first
+    sent.clear()
+    ids = await store.submit(*(store.new() for _ in range(500)))
+    assert (len(ids), len(sent)) == (500, 1), sent
+    assert await store.jobs.events(ids[0]) != []
 
 
 async def test_a_server_that_went_away_is_unavailable_and_found_again(

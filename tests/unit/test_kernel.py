@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from dramatiq import Message
 
 from forgehand.application.clock import utc_now
 from forgehand.application.jobs.context import JobContext
@@ -20,7 +21,7 @@ from forgehand.application.jobs.job_type import InvalidJobType, JobType, JobType
 from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.run_now import RunNow
 from forgehand.application.jobs.running import RetryLater, RunJob
-from forgehand.application.jobs.submit import InvalidRequest, SubmitJob, Terms
+from forgehand.application.jobs.submit import InvalidRequest, Order, SubmitJob, Terms
 from forgehand.application.ports.failures import Permanent, Transient
 from forgehand.application.ports.jobs import JobNotFound, Jobs, StoreUnavailable
 from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
@@ -31,6 +32,7 @@ from forgehand.domain.jobs import AttemptOutcome, EventKind, Job, JobState, Sett
 from forgehand.domain.usage import Usage
 from forgehand.infrastructure.queue import embedded_bell
 from forgehand.infrastructure.queue.bell import DramatiqBell
+from forgehand.infrastructure.queue.embedded import EmbeddedBroker
 from forgehand.infrastructure.sql.database import Database
 from forgehand.infrastructure.sql.jobs import SqlJobs
 from forgehand.infrastructure.sql.leases import SqlLeases
@@ -141,6 +143,21 @@ async def test_jobs_submitted_before_the_worker_started_are_found(kernel: Kernel
 async def test_a_submission_stands_when_the_bell_is_broken(kernel: Kernel) -> None:
     kernel.bell.close()
     assert (await kernel.jobs.get(await kernel.submit())).state is JobState.PENDING
+
+
+async def test_many_jobs_ring_once_for_each_queue_and_once_for_those_who_follow(kernel: Kernel) -> None:
+    rung: list[str] = []
+
+    class Counting(EmbeddedBroker):
+        def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+            rung.append(message.queue_name)
+            return super().enqueue(message, delay=delay)
+
+    kernel.bell.close()
+    kernel.bell = DramatiqBell(Counting())
+    await kernel.submit_job.submit_many([Order("paint", {"walls": 1}) for _ in range(500)], by="ada")
+    kernel.bell.close()
+    assert sorted(rung) == ["_told", "paint"]
 
 
 async def test_a_job_nobody_rang_for_is_found_by_polling(kernel: Kernel) -> None:
