@@ -12,6 +12,7 @@ import pytest
 
 from forgehand import Forgehand
 from forgehand.application.clock import utc_now
+from forgehand.application.jobs.context import JobContext
 from forgehand.application.jobs.job_type import UnknownJobType
 from forgehand.application.jobs.keeping import Keeper
 from forgehand.application.jobs.processing import ProcessJobs
@@ -19,7 +20,7 @@ from forgehand.application.jobs.pump import Pump
 from forgehand.application.jobs.scheduling import Definition, KeepSchedules, Scheduler
 from forgehand.application.ports.bell import Bell
 from forgehand.application.ports.jobs import JobNotFound, StoreUnavailable
-from forgehand.application.ports.leases import Leases, Share, Wanted, Worker
+from forgehand.application.ports.leases import Exchange, Leases, Share, Wanted, Worker
 from forgehand.domain.errors import DomainError
 from forgehand.domain.jobs import JobState
 from forgehand.infrastructure.cron import read_timing
@@ -184,6 +185,31 @@ async def test_what_is_due_by_a_schedule_is_done_and_what_is_old_goes(kernel: Ke
     assert done.jobs[0].id != old
     with pytest.raises(JobNotFound):
         await kernel.jobs.get(old)
+
+
+async def test_a_job_that_ends_while_the_store_is_asked_does_not_end_the_processing(kernel: Kernel) -> None:
+    """The slot is taken when the store is asked, and free when it answers: more is due all the same."""
+    held, go = asyncio.Event(), asyncio.Event()
+
+    async def first_waits(job: JobContext, painted: int) -> int:
+        if not held.is_set():
+            held.set()
+            await go.wait()
+        return painted
+
+    class Slow(Flaky):
+        async def exchange(self, *asked: Any) -> Exchange:
+            answer = await super().exchange(*asked)
+            if held.is_set() and not go.is_set():
+                go.set()
+                await asyncio.sleep(0.1)  # the job ends now, before the answer is there
+            return answer
+
+    kernel.brush.deed.append(first_waits)
+    for n in range(3):
+        await kernel.submit(n)
+    kernel.leases = Slow(kernel.leases, [])
+    assert (await processing(kernel, concurrency=1).due(3, ["paint"])).processed == 3
 
 
 async def test_a_store_that_stays_away_is_told(kernel: Kernel) -> None:

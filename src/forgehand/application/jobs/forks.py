@@ -54,20 +54,35 @@ def now_in_a_job() -> None:
     _in_a_job.set(True)
 
 
-@contextmanager
-def tasks_of_jobs_watched() -> Iterator[None]:
-    """While open, the tasks that jobs start on this loop run InThisProcess, too."""
-    loop = asyncio.get_running_loop()
-    before = loop.get_task_factory()
+class _Watched:
+    """A task factory under which the tasks of jobs run InThisProcess; one for all who hold it."""
 
-    def make(loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Future[Any]:
+    def __init__(self, before: Any) -> None:
+        self.before = before
+        self.holders = 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Future[Any]:
         if _in_a_job.get():
             work = InThisProcess(work)
-        return asyncio.Task(work, loop=loop, **how) if before is None else before(loop, work, **how)
+        made: asyncio.Future[Any] = (self.before or _plain)(loop, work, **how)
+        return made
 
-    loop.set_task_factory(make)
+
+def _plain(loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Future[Any]:
+    return asyncio.Task(work, loop=loop, **how)
+
+
+@contextmanager
+def tasks_of_jobs_watched() -> Iterator[None]:
+    """While open, once or many times, the tasks that jobs start on this loop run InThisProcess, too."""
+    loop = asyncio.get_running_loop()
+    now: Any = loop.get_task_factory()
+    watched = now if isinstance(now, _Watched) else _Watched(now)
+    watched.holders += 1
+    loop.set_task_factory(watched)
     try:
         yield
     finally:
-        if loop.get_task_factory() is make:
-            loop.set_task_factory(before)
+        watched.holders -= 1
+        if not watched.holders and loop.get_task_factory() is watched:
+            loop.set_task_factory(watched.before)

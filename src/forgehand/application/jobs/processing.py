@@ -180,6 +180,7 @@ class _Allowance:
         self, worker: Worker, settlements: Sequence[Settlement], wanted: Wanted | None, now: datetime
     ) -> Exchange:
         allowed = wanted and replace(wanted, lease_ids=wanted.lease_ids[: self._left])
+        nothing_runs = not self.at_work()  # as asked: what ends meanwhile leaves slots to ask for
         try:
             exchange = await self._inner.exchange(worker, settlements, allowed, now)
         except Exception as error:
@@ -191,7 +192,7 @@ class _Allowance:
         self._misses = 0
         self.settled |= {it.lease.id: it for it in settlements if it.lease.id not in exchange.lost}
         self._take(exchange.claimed)
-        if wanted is not None and not exchange.claimed and not self.at_work():
+        if wanted is not None and not exchange.claimed and nothing_runs:
             self.idle.set()
         return exchange
 
